@@ -1,0 +1,135 @@
+"""From pre-trained weights to a model folder: probe, measurements, gallery, card."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rrzoo import datasets, evaluate, model_folder, views
+from rrzoo.datasets import Dataset
+from rrzoo.gallery import Gallery
+from rrzoo.images import to_square
+from rrzoo.model import Model
+from rrzoo.recipes import Architecture, Evaluation, ModelConfig, Recipe, Training
+from rrzoo.train import Pretrained, machine, versions
+
+PAIRS = 20_000  # random pairs behind each relation figure
+RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
+BATCH = 256
+
+
+def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, test: Dataset, folder: Path) -> Model:
+    """Fit the probe on `train`, measure everything on `test`, and write the model folder.
+
+    Returns:
+        the model as it was written.
+
+    Raises:
+        errors.ModelFolderError: there is something at `folder` already.
+    """
+    architecture = Architecture(recipe.backbone, recipe.image_size, train.mean, train.std, train.classes)
+    model = Model(ModelConfig(name, architecture))
+    model.backbone.load_state_dict(pretrained.backbone.state_dict())
+    model.relation_head.load_state_dict(pretrained.relation_head.state_dict())
+    train_features, test_features = model.features(train.images), model.features(test.images)
+    _set_probe(model, train_features, train.labels)
+    model.config = ModelConfig(
+        name=name,
+        architecture=architecture,
+        training=Training(
+            recipe=recipe,
+            data=train.description,
+            licence=train.licence,
+            images=len(train),
+            views_seen=pretrained.views_seen,
+            minutes=round(pretrained.minutes, 1),
+            machine=machine(),
+            versions=versions(),
+            date=time.strftime("%Y-%m-%d"),
+        ),
+        evaluation=_evaluate(model, train_features, test_features, train, test),
+        random_pair_scores=_random_pair_scores(model, test_features),
+    )
+    model_folder.save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
+    return model_folder.load(folder)
+
+
+def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> None:
+    assert model.probe is not None  # the architecture lists classes
+    weight, bias = evaluate.fit_linear_probe(features, labels, len(model.classes))
+    with torch.no_grad():
+        model.probe.weight.copy_(torch.from_numpy(weight))
+        model.probe.bias.copy_(torch.from_numpy(bias))
+
+
+def _evaluate(
+    model: Model, train_features: np.ndarray, test_features: np.ndarray, train: Dataset, test: Dataset
+) -> Evaluation:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        random = Model(replace(model.config, name="random-weights"))
+    knn = evaluate.knn_accuracy
+    raw_train, raw_test = (_pixels(dataset, model.config.architecture.image_size) for dataset in (train, test))
+    random_train, random_test = random.features(train.images), random.features(test.images)
+    return Evaluation(
+        data=f"{test.description}, {test.split} split",
+        train_images=len(train),
+        test_images=len(test),
+        linear_probe=float((model.classify(test.images).argmax(1) == test.labels).mean()),
+        knn=knn(train_features, train.labels, test_features, test.labels),
+        random_weights_linear_probe=evaluate.linear_probe_accuracy(
+            random_train, train.labels, random_test, test.labels
+        ),
+        random_weights_knn=knn(random_train, train.labels, random_test, test.labels),
+        raw_pixels_linear_probe=evaluate.linear_probe_accuracy(
+            raw_train, train.labels, raw_test, test.labels, RAW_PIXEL_ITERATIONS
+        ),
+        raw_pixels_knn=knn(raw_train, train.labels, raw_test, test.labels),
+        auc_same_image=_auc_same_image(model, test),
+        auc_same_class=_auc_same_class(model, test_features, test.labels),
+        seeds=1,
+    )
+
+
+def _pixels(dataset: Dataset, size: int) -> np.ndarray:
+    """Return images as rows of floats, (N, 3 * size * size), 0 to 1."""
+    return to_square(dataset.images, size).reshape(len(dataset), -1).astype(np.float32) / 255
+
+
+@torch.no_grad()
+def _auc_same_image(model: Model, test: Dataset) -> float:
+    """Score two views of one test image against the first view and the next image's second."""
+    mean, std = torch.tensor(test.mean), torch.tensor(test.std)
+    first, second = [], []
+    for start in range(0, len(test), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(test)))
+        drawn = views.draw(0, 0, rows, 2, *test.images.shape[1:3])
+        pixels = torch.from_numpy(test.images[rows]).permute(0, 3, 1, 2)
+        one, two = model(views.apply(pixels, drawn, model.config.architecture.image_size, mean, std)).chunk(2)
+        first.append(one.numpy())
+        second.append(two.numpy())
+    left, right = np.concatenate(first), np.concatenate(second)
+    return evaluate.auc(model.relate_features(left, right), model.relate_features(left, np.roll(right, 1, axis=0)))
+
+
+def _auc_same_class(model: Model, features: np.ndarray, labels: np.ndarray) -> float:
+    left, right = _random_pairs(len(features))
+    scores = model.relate_features(features[left], features[right])
+    same = labels[left] == labels[right]
+    return evaluate.auc(scores[same], scores[~same])
+
+
+def _random_pair_scores(model: Model, features: np.ndarray) -> tuple[float, ...]:
+    """Return the 0th to 100th percentile of the relation scores of random pairs of images."""
+    left, right = _random_pairs(len(features))
+    scores = model.relate_features(features[left], features[right])
+    return tuple(round(float(score), 6) for score in np.percentile(scores, np.arange(101)))
+
+
+def _random_pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of 20,000 random pairs of different images."""
+    random = np.random.default_rng(0)
+    left = random.integers(0, count, PAIRS)
+    return left, (left + random.integers(1, count, PAIRS)) % count

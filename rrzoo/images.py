@@ -1,0 +1,121 @@
+"""Reading images that nobody has checked: any path, PIL image or array in, uint8 RGB out, or one clear error.
+
+What a viewer would show is what comes out: EXIF orientation is applied, transparency lies on white, 16-bit greys are
+scaled (not clipped), of an animation the first frame is taken.
+"""
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rrzoo import errors
+
+MAX_PIXELS = 50_000_000  # width * height; a decoded image takes 3 bytes a pixel, its decoding several times that
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # the only decoders that untrusted bytes reach
+
+ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+Images: TypeAlias = ImageLike | Sequence[ImageLike]
+
+
+def read(image: ImageLike) -> np.ndarray:
+    """Return one image as uint8 RGB (H, W, 3).
+
+    Args:
+        image: a path; a PIL image; or a uint8 array (H, W, 3).
+
+    Raises:
+        errors.ImageError: it can't be read, or has more than 50 million pixels.
+    """
+    if isinstance(image, np.ndarray):
+        return _checked_array(image)
+    if isinstance(image, Image.Image):
+        return _rgb(image, "the given PIL image")
+    path = Path(image)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _rgb has the tighter limit
+            with Image.open(path, formats=FORMATS) as opened:
+                return _rgb(opened, path.name)
+    except FileNotFoundError:
+        raise errors.ImageError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise errors.ImageError(f"{path} is a folder: name an image file in it") from None
+    except UnidentifiedImageError:
+        raise errors.ImageError(
+            f"{path.name} is not an image that can be read: use JPEG, PNG, WebP, GIF, BMP or TIFF"
+        ) from None
+    except Image.DecompressionBombError:
+        raise errors.ImageError(_too_large(path.name)) from None
+
+
+def read_all(images: Images) -> list[np.ndarray]:
+    """Return one image or a sequence of them as a list of uint8 arrays (H, W, 3). See `read`."""
+    if isinstance(images, str | os.PathLike | Image.Image):
+        return [read(images)]
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        return [read(images)]
+    return [read(image) for image in images]
+
+
+def find(folder: Path) -> list[Path]:
+    """Return the image files below a folder, by their suffix, sorted; hidden files and folders are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def to_square(images: Iterable[np.ndarray], size: int) -> np.ndarray:
+    """Return uint8 images (H, W, 3) of any sizes as one array (N, size, size, 3): scaled to cover, centre kept.
+
+    Scaling is bicubic with a support that grows with the reduction (no aliasing). Images of the right size are
+    passed on unchanged.
+    """
+    squares = [image if image.shape[:2] == (size, size) else _fit(Image.fromarray(image), size) for image in images]
+    return np.stack(squares) if squares else np.empty((0, size, size, 3), np.uint8)
+
+
+def _fit(image: Image.Image, size: int) -> np.ndarray:
+    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
+
+
+def _checked_array(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise errors.ImageError(
+            f"an array of {image.dtype} {image.shape} arrived: an image is uint8 (height, width, 3), RGB, 0 to 255"
+        )
+    if image.shape[0] * image.shape[1] > MAX_PIXELS:
+        raise errors.ImageError(_too_large("the given array"))
+    return image
+
+
+def _too_large(name: str) -> str:
+    return f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels: make it smaller first"
+
+
+def _rgb(image: Image.Image, name: str) -> np.ndarray:
+    """Decode to RGB as a viewer shows it."""
+    if image.width * image.height > MAX_PIXELS:
+        raise errors.ImageError(_too_large(name))
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16 or 32 bits; PIL's own conversion clips at 255
+            grey = np.asarray(image, np.float64) / 257
+            image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+        if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, MemoryError) as problem:
+        raise errors.ImageError(f"{name} is damaged and can't be decoded: {problem}") from None

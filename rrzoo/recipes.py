@@ -1,0 +1,186 @@
+"""What a model is, how it is trained, what was measured on it: frozen dataclasses, and the table of recipes.
+
+Every dataclass here turns into a dict of JSON values with `dataclasses.asdict` and comes back with `from_dict`, which
+refuses unknown, missing and mistyped fields: a `config.json` is read strictly or not at all.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rrzoo import errors
+from rrzoo.backbones import BACKBONES
+
+FORMAT = 1  # of config.json; a change that older code can't read raises it
+LOSSES = ("bce", "focal")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a backbone is pre-trained. Defaults are the paper's (arXiv 2006.05849, section 4)."""
+
+    backbone: str
+    dataset: str
+    image_size: int  # px, side of the square views
+    split: str = "train"  # of the data set
+    pretext: str = "relation"
+    views: int = 32  # K, random views of each image
+    batch_size: int = 64  # M, images a step; a step sees M * K views
+    epochs: int = 200  # passes over the images
+    loss: str = "focal"
+    learning_rate: float = 1e-3  # of Adam, until decay starts
+    decay_start: float = 1.0  # share of all steps after which the learning rate falls linearly to 0; 1 is never
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be trained."""
+        if self.backbone not in BACKBONES:
+            raise errors.ArgumentError(
+                f"no backbone is called {self.backbone!r}: {errors.choices(self.backbone, BACKBONES)}"
+            )
+        if self.loss not in LOSSES:
+            raise errors.ArgumentError(f"no loss is called {self.loss!r}: {errors.choices(self.loss, LOSSES)}")
+        at_least("views", self.views, 2, "a relation needs two views of an image")
+        at_least("batch_size", self.batch_size, 2, "negative pairs need a second image")
+        at_least("image_size", self.image_size, 8, "the backbones halve the image three times")
+        at_least("epochs", self.epochs, 1, "nothing would be trained")
+        at_least("seed", self.seed, 0, "a seed is a count")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise errors.ArgumentError(f"learning_rate is {self.learning_rate}: it must be a positive number")
+        if not 0 <= self.decay_start <= 1:
+            raise errors.ArgumentError(f"decay_start is {self.decay_start}: it is a share of the steps, 0 to 1")
+
+
+def at_least(field: str, value: int, low: int, why: str) -> None:
+    """Raise `errors.ArgumentError` if `value` is below `low`."""
+    if value < low:
+        raise errors.ArgumentError(f"{field} is {value}: at least {low} is needed, since {why}")
+
+
+RECIPES: dict[str, Recipe] = {
+    "conv4-cifar10": Recipe(
+        "conv4", "cifar10", 32, views=8, epochs=30, loss="bce", learning_rate=3e-3, decay_start=0.3
+    ),
+    "conv4-clay10": Recipe("conv4", "clay10", 48, views=8, epochs=40, loss="bce", learning_rate=3e-3, decay_start=0.3),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Return the recipe of a model.
+
+    Raises:
+        errors.UnknownModelError: there is none of that name; the message offers close matches.
+    """
+    if name not in RECIPES:
+        raise errors.UnknownModelError(f"no recipe is called {name!r}: {errors.choices(name, RECIPES)}")
+    return RECIPES[name]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model is: enough to build it and to prepare images for it."""
+
+    backbone: str
+    image_size: int  # px
+    mean: tuple[float, float, float]  # of red, green, blue in 0..1, subtracted
+    std: tuple[float, float, float]  # divided by
+    classes: tuple[str, ...] = ()  # of the linear probe, in the order of its outputs; empty: no probe
+    aggregation: str = "cat"  # how the relation head joins two features
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the weights have seen."""
+
+    recipe: Recipe
+    data: str  # the images, in words
+    licence: str  # of the images
+    images: int  # different ones
+    views_seen: int
+    minutes: float  # wall time of pre-training
+    machine: str
+    versions: dict[str, str]
+    date: str  # ISO 8601
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured, and on what. Accuracies are shares of the test images, 0 to 1."""
+
+    data: str  # the images, in words
+    train_images: int
+    test_images: int
+    linear_probe: float
+    knn: float
+    random_weights_linear_probe: float
+    random_weights_knn: float
+    raw_pixels_linear_probe: float
+    raw_pixels_knn: float
+    auc_same_image: float  # relation score: two views of one test image against views of two, area under ROC
+    auc_same_class: float  # relation score: two test images of one class against two of different classes
+    seeds: int  # number of pre-trainings behind the figures
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All of `config.json`."""
+
+    name: str
+    architecture: Architecture
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
+    random_pair_scores: tuple[float, ...] = ()
+    format: int = FORMAT
+
+
+T = TypeVar("T")
+
+
+def from_dict(kind: type[T], data: object, where: str = "") -> T:
+    """Build the dataclass `kind` from JSON values, strictly.
+
+    Raises:
+        errors.ArgumentError: a field is unknown, missing or of another type; the message names it.
+    """
+    where = where or kind.__name__
+    if not isinstance(data, dict):
+        raise errors.ArgumentError(f"{where} is {data!r:.60}: an object is needed")
+    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
+    if unknown := sorted(map(str, data.keys() - fields.keys())):
+        raise errors.ArgumentError(
+            f"{where} has the unknown field {unknown[0]!r}: {errors.choices(unknown[0], fields)}"
+        )
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for name, field in fields.items():
+        if name in data:
+            values[name] = _value(hints[name], data[name], f"{where}.{name}")
+        elif field.default is dataclasses.MISSING:
+            raise errors.ArgumentError(f"{where} lacks the field {name!r}")
+    return kind(**values)
+
+
+def _value(kind: Any, value: object, where: str) -> Any:
+    """Return `value` as `kind`: a scalar, a dataclass, or tuple, dict and union of such."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # only `X | None` is used here
+        return None if value is None else _value(arguments[0], value, where)
+    if dataclasses.is_dataclass(kind):
+        return from_dict(typing.cast(type, kind), value, where)
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise errors.ArgumentError(f"{where} has {len(value)} values: {len(arguments)} are needed")
+        return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise errors.ArgumentError(f"{where} is {value}: a finite number is needed")
+        return float(value)
+    if isinstance(kind, type) and type(value) is kind:
+        return value
+    raise errors.ArgumentError(f"{where} is {value!r:.60}: {getattr(kind, '__name__', kind)} is needed")

@@ -1,0 +1,230 @@
+"""Pre-training: the loop, top to bottom, with checkpoints it can be resumed from bit for bit."""
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from rrzoo import backbones, errors, relation, views
+from rrzoo.datasets import Dataset
+from rrzoo.recipes import Recipe, from_dict
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What pre-training leaves behind."""
+
+    backbone: backbones.Backbone
+    relation_head: relation.RelationHead
+    views_seen: int
+    minutes: float
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Return the learning rate at a share `progress` (0 to 1) of all steps: constant, then linear to 0."""
+    if progress <= recipe.decay_start:
+        return recipe.learning_rate
+    return recipe.learning_rate * (1 - progress) / (1 - recipe.decay_start)
+
+
+def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) -> Pretrained:
+    """Train backbone and relation head on images without labels.
+
+    Each step takes M images, makes K views of each, scores every pair of views and follows the loss with Adam. A
+    checkpoint is written into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted
+    one: order, views and learning rate depend on (seed, epoch, step) alone.
+
+    Args:
+        recipe: of the model.
+        dataset: its images; labels are not looked at.
+        run: folder for checkpoint and log; made if it is not there.
+        resume: go on from the checkpoint in `run`.
+
+    Raises:
+        errors.ArgumentError: fewer images than one batch.
+        errors.TrainingError: a run is there and `resume` is not set, or the reverse; it was started with another
+            recipe; the loss is not finite.
+    """
+    steps = len(dataset) // recipe.batch_size  # the rest waits for another epoch's order
+    if steps < 1:
+        raise errors.ArgumentError(f"{len(dataset)} images are less than one batch of {recipe.batch_size}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        backbone = backbones.create(recipe.backbone)
+        head = relation.RelationHead(backbone.feature_size)
+    learner = nn.ModuleDict({"backbone": backbone, "relation_head": head})
+    optimizer = torch.optim.Adam(learner.parameters(), lr=recipe.learning_rate)
+    first_epoch, seconds_before = _start(run, recipe, dataset, learner, optimizer, resume)
+    loss_of = relation.LOSSES[recipe.loss]
+    mean, std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
+    size = dataset.images.shape[1:3]
+
+    started = time.perf_counter()
+    bar = tqdm(
+        total=recipe.epochs * steps * recipe.batch_size,
+        initial=first_epoch * steps * recipe.batch_size,
+        unit=" images",
+        unit_scale=True,
+        dynamic_ncols=True,
+        mininterval=0.5,
+    )
+    learner.train()
+    for epoch in range(first_epoch, recipe.epochs):
+        order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset))
+        epoch_started = time.perf_counter()
+        totals = np.zeros(3)  # loss, accuracy on positive pairs, on negative pairs
+        for step in range(steps):
+            batch = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
+            pixels = torch.from_numpy(dataset.images[batch]).permute(0, 3, 1, 2)  # (M, 3, H, W)
+            drawn = views.draw(recipe.seed, epoch, batch, recipe.views, *size)
+            inputs = views.apply(pixels, drawn, recipe.image_size, mean, std)  # (K * M, 3, S, S)
+
+            optimizer.param_groups[0]["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
+            positive, negative = head.score_views(backbone(inputs), recipe.views)
+            loss = loss_of(positive, negative)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+            totals += _measure(loss, positive, negative)
+            if not math.isfinite(totals[0]):
+                raise errors.TrainingError(
+                    f"the loss is {loss.item()} at epoch {epoch + 1}, step {step + 1}: lower the learning rate "
+                    f"(it is {recipe.learning_rate}) and start anew"
+                )
+            bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {totals[0] / (step + 1):.4f}", refresh=False)
+            bar.update(recipe.batch_size)
+
+        now = time.perf_counter()
+        seconds = seconds_before + now - started
+        images_per_second = steps * recipe.batch_size / (now - epoch_started)
+        loss_mean, accuracy_positive, accuracy_negative = totals / steps
+        log(
+            run,
+            event="epoch",
+            epoch=epoch + 1,
+            loss=round(loss_mean, 6),
+            accuracy_positive=round(accuracy_positive, 4),
+            accuracy_negative=round(accuracy_negative, 4),
+            images_per_second=round(images_per_second, 1),
+            views_per_second=round(images_per_second * recipe.views, 1),
+            seconds=round(seconds, 1),
+        )
+        _save_checkpoint(run, recipe, learner, optimizer, epoch + 1, seconds)
+    bar.close()
+    learner.eval()
+    seconds = seconds_before + time.perf_counter() - started
+    views_seen = recipe.epochs * steps * recipe.batch_size * recipe.views
+    return Pretrained(backbone, head, views_seen, seconds / 60)
+
+
+@torch.no_grad()
+def _measure(loss: Tensor, positive: Tensor, negative: Tensor) -> list[float]:
+    return [loss.item(), (positive > 0).float().mean().item(), (negative < 0).float().mean().item()]
+
+
+def log(run: Path, **record: object) -> None:
+    """Append one line of JSON to the log of a run."""
+    with (run / LOG).open("a") as file:
+        file.write(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **record}) + "\n")
+
+
+def machine() -> str:
+    """Say what this machine is, for logs and cards."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    return f"{cpu}, {os.cpu_count()} cores, no GPU used"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+
+
+def _start(
+    run: Path, recipe: Recipe, dataset: Dataset, learner: nn.Module, optimizer: torch.optim.Adam, resume: bool
+) -> tuple[int, float]:
+    """Begin or resume a run; return how many epochs are done and the seconds they took."""
+    checkpoint = run / CHECKPOINT
+    if checkpoint.exists() and not resume:
+        raise errors.TrainingError(
+            f"{run} holds an unfinished run: go on with --resume, or delete the folder to start anew"
+        )
+    if resume and not checkpoint.exists():
+        raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
+    run.mkdir(parents=True, exist_ok=True)
+    epochs_done, seconds = 0, 0.0
+    if resume:
+        epochs_done, seconds = _load_checkpoint(run, recipe, learner, optimizer)
+    log(
+        run,
+        event="resume" if resume else "start",
+        epochs_done=epochs_done,
+        recipe=dataclasses.asdict(recipe),
+        data=dataset.description,
+        images=len(dataset),
+        machine=machine(),
+        threads=torch.get_num_threads(),
+        versions=versions(),
+    )
+    return epochs_done, seconds
+
+
+def _save_checkpoint(
+    run: Path,
+    recipe: Recipe,
+    learner: nn.Module,
+    optimizer: torch.optim.Adam,
+    epochs_done: int,
+    seconds: float,
+) -> None:
+    tensors = {f"learner.{name}": value for name, value in learner.state_dict().items()}
+    for name, parameter in learner.named_parameters():
+        for key, value in optimizer.state[parameter].items():  # step, exp_avg, exp_avg_sq
+            tensors[f"adam.{key}.{name}"] = value
+    metadata = {
+        "recipe": json.dumps(dataclasses.asdict(recipe)),
+        "epochs_done": str(epochs_done),
+        "seconds": str(seconds),
+    }
+    unfinished = run / f".{CHECKPOINT}.{os.getpid()}"
+    save_file(tensors, unfinished, metadata)
+    unfinished.replace(run / CHECKPOINT)
+
+
+def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: torch.optim.Adam) -> tuple[int, float]:
+    with safe_open(run / CHECKPOINT, "pt") as file:
+        metadata = file.metadata()
+        saved = from_dict(Recipe, json.loads(metadata["recipe"]))
+        if saved != recipe:
+            changed = [
+                f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
+                for field in dataclasses.fields(recipe)
+                if getattr(saved, field.name) != getattr(recipe, field.name)
+            ]
+            raise errors.TrainingError(
+                f"{run} was started with another recipe ({'; '.join(changed)}): "
+                "resume with the same options, or delete the folder to start anew"
+            )
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    learner.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
+    for name, parameter in learner.named_parameters():
+        optimizer.state[parameter] = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+    return int(metadata["epochs_done"]), float(metadata["seconds"])

@@ -88,7 +88,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         epoch_started = time.perf_counter()
         totals = np.zeros(3)  # loss, accuracy on positive pairs, on negative pairs
         for step in range(steps):
-            batch = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
+            batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
             pixels = torch.from_numpy(dataset.images[batch]).permute(0, 3, 1, 2)  # (M, 3, H, W)
             drawn = views.draw(recipe.seed, epoch, batch, recipe.views, *size)
             inputs = views.apply(pixels, drawn, recipe.image_size, mean, std)  # (K * M, 3, S, S)

@@ -85,7 +85,8 @@ def check_first_step(tmp_path: Path, kind: str) -> None:
     recipe = Recipe("conv4", "none", SIZE, views=K, batch_size=M, epochs=1, loss=kind)
     dataset = Dataset("none", "train", images, np.zeros(M, np.int64), ("x",), MEAN, STD, "synthetic", "none")
     with torch.random.fork_rng():
-        backbone, head = first_step(recipe, images, np.arange(M))  # one batch holds all images
+        order = np.random.default_rng([recipe.seed, 0]).permutation(M)  # one batch holds all images
+        backbone, head = first_step(recipe, images, order)
     trained = train.pretrain(recipe, dataset, tmp_path / "run")
     for name, expected in backbone.state_dict().items():
         assert share_equal(trained.backbone.state_dict()[name], expected) > 0.99, name

@@ -1,8 +1,8 @@
 """Clay10: STL-10's ten classes as clay figures, each picture drawn from its class and index alone.
 
-A figure is a signed distance field (`field`) modelled from parts (`figure`, `classes`), put into a scene
-(`camera`, `setting`, `clutter`), and seen by marching rays (`march`, `shade`, `picture`). To add a class, write
-its module in `classes`, enter it in `scene.BUILDERS`, and append its name to `CLASSES`.
+A figure is modelled from parts (`figure`, `classes`) that form a signed distance field (`field`). It is put
+into a scene (`camera`, `setting`, `clutter`) and seen by marching rays (`march`, `shade`, `picture`). To add
+a class, write its module in `classes`, enter it in `scene.BUILDERS`, and append its name to `CLASSES`.
 """
 
 import difflib
@@ -17,8 +17,8 @@ MIN_SIZE = 8
 def render(class_name: str, index: int, size: int = 96) -> np.ndarray:
     """Draw picture number `index` (0, 1, ... without end) of a class.
 
-    Returns uint8 (size, size, 3), RGB; the same arguments give the same picture. Needs numba, which compiles the
-    renderer in the first call (some ten seconds, then kept on disk).
+    Returns uint8 (size, size, 3), RGB; the same arguments give the same picture. Needs numba, which compiles
+    the renderer in the first call (some ten seconds, then kept on disk).
     """
     if class_name not in CLASSES:
         close = difflib.get_close_matches(class_name, CLASSES, 1)

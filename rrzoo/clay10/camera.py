@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rrzoo.clay10.assembly import KeyPoint
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import KeyPoint, vector
+from rrzoo.clay10.geometry import vector
 from rrzoo.clay10.picture import Camera
 from rrzoo.clay10.staging import Staging
 from rrzoo.clay10.vectors import Vector
@@ -15,8 +16,8 @@ from rrzoo.clay10.vectors import Vector
 class View(NamedTuple):
     """The camera as arrays, with the subject's measures that ground and scenery are laid out by.
 
-    `extent` is the diagonal of the box about the figure, `target` its middle (3,); `ahead` is the horizontal unit
-    direction of view.
+    `extent` is the diagonal of the box about the figure, `target` its middle (3,); `ahead` is the horizontal
+    unit direction of view.
     """
 
     origin: np.ndarray

@@ -6,9 +6,10 @@ import numpy as np
 
 from rrzoo.clay10.camera import View
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
-from rrzoo.clay10.palette import PAINTS, WHITE
-from rrzoo.clay10.pattern import Pattern
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
+from rrzoo.clay10.palette import PAINTS
 from rrzoo.clay10.staging import Place
 
 SIDEWAYS_AND_AHEAD = (1, 0, 1)  # keeps a vector on the ground
@@ -37,30 +38,34 @@ _Adder = Callable[[Model, Dice, np.ndarray, float, View], None]
 
 def _add_ball(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
     radius = size * 0.7
-    model.ellipsoid(spot + (0, radius, 0), radius, Material(dice.colour(*PAINTS), gloss=0.5), blend=0)
+    model.ellipsoid(spot + vector(0, radius, 0), radius, Material(dice.colour(*PAINTS), gloss=0.5), blend=0)
 
 
 def _add_cube(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
     colour = dice.colour(*PAINTS, "#c9a06a")
-    model.box(spot + (0, size, 0), (size, size, size), colour, turn=rotation(yaw=dice.between(0, 3)), blend=0)
+    model.box(
+        spot + vector(0, size, 0), (size, size, size), colour, turn=rotation(yaw=dice.between(0, 3)), blend=0
+    )
 
 
 def _add_pot(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
     clay = dice.colour("#b5603a", "#e0dcd0")
-    model.cone(spot, spot + (0, size * 1.5, 0), size * 0.6, size * 0.8, clay, blend=0)
+    model.cone(spot, spot + vector(0, size * 1.5, 0), size * 0.6, size * 0.8, clay, blend=0)
     for _ in range(5):
         leaf = vector(dice.between(-1, 1) * size, size * dice.between(2.6, 4), dice.between(-1, 1) * size)
         green = dice.colour("#3f7a2c", "#5c9636")
-        root = spot + (0, size * 1.8, 0)
+        root = spot + vector(0, size * 1.8, 0)
         model.cone(root, spot + leaf, size * 0.12, size * 0.3, green, squash=0.3, blend=0)
 
 
 def _add_traffic_cone(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
-    model.cone(spot, spot + (0, size * 1.6, 0), size * 0.55, size * 0.1, dice.colour("#e0601a"), blend=0)
+    model.cone(
+        spot, spot + vector(0, size * 1.6, 0), size * 0.55, size * 0.1, dice.colour("#e0601a"), blend=0
+    )
 
 
 def _add_lamp_post(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
-    top = spot + (0, view.extent * 0.9, 0)
+    top = spot + vector(0, view.extent * 0.9, 0)
     model.cylinder(spot, top, view.extent * 0.012, (0.3, 0.3, 0.3), blend=0)
     model.ellipsoid(top, view.extent * 0.035, (0.9, 0.85, 0.6), blend=0)
 
@@ -83,7 +88,7 @@ def _add_bush(model: Model, dice: Dice, spot: np.ndarray, size: float, view: Vie
 
 def _add_tuft(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
     for _ in range(6):
-        root = spot + (dice.between(-0.5, 0.5) * size, 0, 0)
+        root = spot + vector(dice.between(-0.5, 0.5) * size, 0, 0)
         tip = vector(dice.between(-1, 1), dice.between(1, 2.2), dice.between(-0.6, 0.6)) * size
         green = dice.colour("#5a8a35", "#8a9a4a")
         model.cone(root, spot + tip, size * 0.1, size * 0.02, green, blend=0)
@@ -92,10 +97,10 @@ def _add_tuft(model: Model, dice: Dice, spot: np.ndarray, size: float, view: Vie
 def _add_tree(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
     spot = spot + view.ahead * view.extent * 0.5
     height = view.extent * dice.between(0.7, 1.1)
-    model.cone(spot, spot + (0, height, 0), size * 0.4, size * 0.25, dice.colour("#5b4331"), blend=0)
+    model.cone(spot, spot + vector(0, height, 0), size * 0.4, size * 0.25, dice.colour("#5b4331"), blend=0)
     for _ in range(4):
         x, y, z = dice.between(-1, 1) * 1.5, dice.between(-0.5, 1), dice.between(-1, 1) * 1.5
         radius = size * dice.between(1.2, 1.9)
         green = dice.colour("#3f6a2e", "#5a7f35", "#8a7a2e")
         leaves = Material(green, dice.colour("#6a8a40"), Pattern.PATCHES, 12 / view.extent)
-        model.ellipsoid(spot + (x * size, height + y * size, z * size), radius, leaves, blend=0.06)
+        model.ellipsoid(spot + vector(x * size, height + y * size, z * size), radius, leaves, blend=0.06)

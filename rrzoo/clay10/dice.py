@@ -12,8 +12,8 @@ Option = TypeVar("Option")
 class Dice:
     """Random draws from one generator.
 
-    The order of draws is part of a picture's identity: a draw added, dropped or moved changes every picture of
-    the classes that pass it.
+    The order of draws is part of a picture's identity: a draw added, dropped or moved changes every picture
+    of the classes that pass it.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:

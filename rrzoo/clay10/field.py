@@ -14,16 +14,16 @@ from rrzoo.clay10.vectors import Vector, unit
 
 
 class Shape(IntEnum):
-    """What a part is in its own frame, and what `size`, `bend` and the tapers mean for it.
+    """What a part is in its own frame, and what `lengths`, `bend` and the tapers mean for it.
 
-    - CONE: balls of radius size[0] at the centre and size[1] at z = size[2], and all between them; x is
-      stretched by `bend`.
-    - ELLIPSOID: half axes `size`.
-    - BOX: half sizes `size`, edges rounded by `rounding`. x narrows along z by `taper_z`, x and z narrow along y
-      by `taper_y`, and x slides along z by `bend` (a swept wing).
-    - CYLINDER: radius size[0] about z, half length size[2], rims rounded by `rounding`.
-    - HULL: a ship's hull with half sizes `size`. The bow at +z closes from z = taper_z * size[2] on, the keel is
-      narrower than the deck by `taper_y`, and both ends rise by `bend`.
+    - CONE: a ball of radius lengths[0] at the centre, one of radius lengths[1] at z = lengths[2], and all
+      between them; x is stretched by `bend`.
+    - ELLIPSOID: half axes `lengths`.
+    - BOX: half sizes `lengths`, edges rounded by `rounding`. x narrows along z by `taper_z`, x and z narrow
+      along y by `taper_y`, and x slides along z by `bend` (a swept wing).
+    - CYLINDER: radius lengths[0] about z, half length lengths[2], rims rounded by `rounding`.
+    - HULL: a ship's hull with half sizes `lengths`. The bow at +z closes from z = taper_z * lengths[2] on, the
+      keel is narrower than the deck by `taper_y`, and both ends rise by `bend`.
     """
 
     CONE = 0
@@ -35,10 +35,10 @@ class Shape(IntEnum):
 
 PART = np.dtype(
     [
-        ("shape", np.int64),
+        ("kind", np.int64),
         ("centre", np.float64, 3),
         ("axes", np.float64, (3, 3)),  # the part's x, y and z directions in the world, one a row
-        ("size", np.float64, 3),
+        ("lengths", np.float64, 3),
         ("bend", np.float64),
         ("rounding", np.float64),
         ("blend", np.float64),  # width of the smooth seam to the parts before it; 0 for a sharp one
@@ -48,7 +48,7 @@ PART = np.dtype(
         ("taper_y", np.float64),
         ("colour", np.float64, 3),
         ("second_colour", np.float64, 3),
-        ("pattern", np.int64),  # how the two colours mix, see `pattern.Pattern`
+        ("pattern", np.int64),  # how the two colours mix, see `material.Pattern`
         ("pattern_scale", np.float64),
         ("gloss", np.float64),  # 0 for clay, up to 1 for glass
     ]
@@ -57,7 +57,7 @@ PART = np.dtype(
 
 @compiled
 def cone_distance(x: float, y: float, z: float, start: float, end: float, length: float) -> float:
-    """Distance to a round cone: a ball of radius `start` at 0, one of radius `end` at z = `length`, their hull."""
+    """Distance to a round cone: the hull of balls of radius `start` at 0 and `end` at z = `length`."""
     across = math.sqrt(x * x + y * y)
     slope = (start - end) / length
     level = math.sqrt(1 - slope * slope)
@@ -71,7 +71,7 @@ def cone_distance(x: float, y: float, z: float, start: float, end: float, length
 
 @compiled
 def ellipsoid_distance(x: float, y: float, z: float, a: float, b: float, c: float) -> float:
-    """Distance to an ellipsoid with those half axes: exact at the surface, a first-order estimate elsewhere."""
+    """Distance to an ellipsoid with those half axes: exact at the surface, an estimate elsewhere."""
     x /= a
     y /= b
     z /= c
@@ -99,10 +99,10 @@ def cylinder_distance(x: float, y: float, z: float, radius: float, half: float, 
 
 
 @compiled
-def _tapered_box_distance(part: np.void, x: float, y: float, z: float) -> float:
-    a = part.size[0]
-    b = part.size[1]
-    c = part.size[2]
+def _tapered_box_distance(part: np.record, x: float, y: float, z: float) -> float:
+    a = part.lengths[0]
+    b = part.lengths[1]
+    c = part.lengths[2]
     shear = part.bend
     x -= shear * z
     narrow_z = 1 - part.taper_z * min(1.0, max(-1.0, z / c))
@@ -115,10 +115,10 @@ def _tapered_box_distance(part: np.void, x: float, y: float, z: float) -> float:
 
 
 @compiled
-def _hull_distance(part: np.void, x: float, y: float, z: float) -> float:
-    a = part.size[0]
-    b = part.size[1]
-    c = part.size[2]
+def _hull_distance(part: np.record, x: float, y: float, z: float) -> float:
+    a = part.lengths[0]
+    b = part.lengths[1]
+    c = part.lengths[2]
     station = z / c
     bow = max(0.0, (station - part.taper_z) / (1 - part.taper_z))
     stern = max(0.0, -station)
@@ -130,7 +130,7 @@ def _hull_distance(part: np.void, x: float, y: float, z: float) -> float:
 
 
 @compiled
-def local_point(part: np.void, point: Vector) -> Vector:
+def local_point(part: np.record, point: Vector) -> Vector:
     """Return the world point in the part's own frame."""
     x = point[0] - part.centre[0]
     y = point[1] - part.centre[1]
@@ -144,25 +144,25 @@ def local_point(part: np.void, point: Vector) -> Vector:
 
 
 @compiled
-def part_distance(part: np.void, point: Vector) -> float:
+def part_distance(part: np.record, point: Vector) -> float:
     """Return the distance of a world point to one part."""
     x, y, z = local_point(part, point)
-    size = part.size
-    shape = part.shape
-    if shape == Shape.CONE:
+    lengths = part.lengths
+    kind = part.kind
+    if kind == Shape.CONE:
         # Undo the stretch along x, measure, and scale the length back.
-        return part.bend * cone_distance(x / part.bend, y, z, size[0], size[1], size[2])
-    if shape == Shape.ELLIPSOID:
-        return ellipsoid_distance(x, y, z, size[0], size[1], size[2])
-    if shape == Shape.CYLINDER:
-        return cylinder_distance(x, y, z, size[0], size[2], part.rounding)
-    if shape == Shape.BOX:
+        return part.bend * cone_distance(x / part.bend, y, z, lengths[0], lengths[1], lengths[2])
+    if kind == Shape.ELLIPSOID:
+        return ellipsoid_distance(x, y, z, lengths[0], lengths[1], lengths[2])
+    if kind == Shape.CYLINDER:
+        return cylinder_distance(x, y, z, lengths[0], lengths[2], part.rounding)
+    if kind == Shape.BOX:
         return _tapered_box_distance(part, x, y, z)
     return _hull_distance(part, x, y, z)
 
 
 @compiled
-def within_reach(part: np.void, point: Vector, margin: float) -> bool:
+def within_reach(part: np.record, point: Vector, margin: float) -> bool:
     """Tell whether the point is nearer than `margin` to the ball around the part."""
     x = point[0] - part.centre[0]
     y = point[1] - part.centre[1]

@@ -17,8 +17,8 @@ def _grain(world: World, x: float, z: float) -> tuple[float, float]:
     kind = world.ground
     if kind == Ground.PLANKS:
         plank = math.floor(x * 2.6)
-        shift = lattice_hash(int(plank), 1, 1)
-        share = lattice_hash(int(plank), int(math.floor(z * 0.5 + shift)), 4)
+        shift = lattice_hash(plank, 1, 1)
+        share = lattice_hash(plank, math.floor(z * 0.5 + shift), 4)
         joint = 0.4 if x * 2.6 - plank < 0.05 else 1.0
         return share, fractal_noise(x * 14, 2.0, z * 1.6) * joint
     if kind == Ground.TILES:
@@ -35,15 +35,21 @@ def _grain(world: World, x: float, z: float) -> tuple[float, float]:
 
 
 @compiled
+def _on_lane_mark(world: World, x: float, z: float) -> bool:
+    if world.lane <= 0 or abs(abs(x) - world.lane) >= LANE_HALF_WIDTH:
+        return False
+    # Lines at the edges are solid, those between lanes are dashed.
+    return world.lane > 2 or math.sin(z * 2) > -0.2
+
+
+@compiled
 def ground_colour(world: World, x: float, z: float, fade: float) -> Vector:
     """Return the unlit colour of dry ground; x and z in texture units, `fade` (0 to 1) tames far grain."""
     share, grain = _grain(world, x, z)
     contrast = 0.25 if world.ground == Ground.SNOW else 0.75
     brightness = 1 + (grain - 0.5) * contrast * (0.1 + 0.9 * fade)
-    if world.ground == Ground.ASPHALT and world.lane > 0 and abs(abs(x) - world.lane) < LANE_HALF_WIDTH:
-        # Lines at the edges are solid, those between lanes are dashed.
-        if world.lane > 2 or math.sin(z * 2) > -0.2:
-            return LANE_PAINT
+    if world.ground == Ground.ASPHALT and _on_lane_mark(world, x, z):
+        return LANE_PAINT
     return scaled(mixed(world.ground_colour, world.ground_second_colour, share), brightness)
 
 

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
+from rrzoo.clay10.assembly import KeyPoint
 from rrzoo.clay10.camera import frame, place_camera
 from rrzoo.clay10.classes import airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck
 from rrzoo.clay10.clutter import add_clutter
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import KeyPoint, Model
+from rrzoo.clay10.figure import Model
 from rrzoo.clay10.picture import Camera, paint
 from rrzoo.clay10.setting import draw_world, has_ground
 from rrzoo.clay10.world import Ground, World

@@ -98,7 +98,7 @@ def has_ground(place: Place) -> bool:
 
 
 def draw_world(dice: Dice, staging: Staging, view: View) -> World:
-    """Draw the surroundings of a figure; the sun stands on the camera's side, so that it lights what is seen."""
+    """Draw the surroundings of a figure; the sun stands on the camera's side and lights what is seen."""
     place = staging.place
     sky = _draw_sky(dice, place, view)
     ground = dice.pick(*GROUNDS[place])

@@ -8,8 +8,8 @@ from rrzoo.clay10.field import distance, surface_normal
 from rrzoo.clay10.ground import ground_colour, wall_colour
 from rrzoo.clay10.jit import compiled
 from rrzoo.clay10.march import openness, sunlight, trace
+from rrzoo.clay10.material import surface_colour
 from rrzoo.clay10.noise import fractal_noise, value_noise
-from rrzoo.clay10.pattern import surface_colour
 from rrzoo.clay10.vectors import Vector, add, advance, dot, mirrored, mixed, scaled, smoothstep, unit
 from rrzoo.clay10.world import Ground, World, sky_colour
 
@@ -68,10 +68,7 @@ def lit_colour(
         # Clay has a soft bright edge.
         return advance(colour, world.horizon, 0.10 * grazing**3 * free)
     reflected = mirrored(direction, normal)
-    if reflected[1] < 0:
-        mirror = scaled(world.ground_colour, 0.6)
-    else:
-        mirror = sky_colour(world, reflected)
+    mirror = scaled(world.ground_colour, 0.6) if reflected[1] < 0 else sky_colour(world, reflected)
     glint = gloss * 2.2 * sun_share * max(0.0, dot(reflected, world.sun)) ** 60
     return add(mixed(colour, mirror, gloss * (0.06 + 0.8 * grazing**4) * free), (glint, glint, glint))
 

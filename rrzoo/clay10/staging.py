@@ -10,8 +10,8 @@ class Staging(NamedTuple):
 
     `place` chooses ground, backdrop and scenery ("pet" is indoors or a garden). `azimuth` and `elevation` say
     where the camera stands, in radians: 0 in front of the figure, a positive elevation above it; `roll` tilts
-    it. `size` is the figure's real size to its size in units, next to a cat: it coarsens textures. `portrait` is
-    the probability of a close-up of the head.
+    it. `size` is how large a unit is here, compared with a cat's: the larger, the finer the textures look.
+    `portrait` is the probability of a close-up of the head.
     """
 
     place: Place

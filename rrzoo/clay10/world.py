@@ -1,4 +1,4 @@
-"""What surrounds the figure: the description of light, sky, ground and wall, and the look of sky and backdrop."""
+"""What surrounds the figure: the description of light, sky, ground and wall, and the look of the sky."""
 
 import math
 from enum import IntEnum
@@ -73,7 +73,7 @@ def _backdrop_height(world: World, azimuth: float) -> float:
         crowns = 0.07 * value_noise(azimuth * 22, seed, 2.0)
         return 0.04 + 0.10 * fractal_noise(azimuth * 3 + seed, seed, 1.0) + crowns
     if world.backdrop == Backdrop.SKYLINE:
-        house = int(math.floor(azimuth * SKYLINE_BLOCKS + seed))
+        house = math.floor(azimuth * SKYLINE_BLOCKS + seed)
         return 0.02 + 0.26 * lattice_hash(house, int(seed), 3) ** 2
     return 9.0
 
@@ -87,7 +87,7 @@ def _backdrop_brightness(world: World, direction: Vector, azimuth: float) -> flo
     if world.backdrop == Backdrop.TREES:
         return 0.45 + 0.9 * fractal_noise(azimuth * 16, y * 26, seed)
     if world.backdrop == Backdrop.SKYLINE:
-        house = int(math.floor(azimuth * SKYLINE_BLOCKS + seed))
+        house = math.floor(azimuth * SKYLINE_BLOCKS + seed)
         window = math.sin(azimuth * 190) * math.sin(y * 210) > 0.35
         return (0.8 + 0.4 * lattice_hash(house, 5, 7)) * (0.88 if window else 1.0)
     leaves = fractal_noise(x * 4 + seed, y * 4, z * 4) ** 1.5

@@ -4,9 +4,10 @@ import math
 from typing import NamedTuple
 
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import GLASS, RUBBER, WHITE, Colour, dimmed
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 COLOURS = {
@@ -100,10 +101,9 @@ def _add_jet(model: Model, dice: Dice, plane: _Plane) -> None:
         sweep=sweep,
         mirror=True,
     )
-    fin = {"up": UPRIGHT, "mirror": True, "blend": 0}
     back = 0.2 - sweep * span
     root, tip = (span, wing_y + 0.12, back), (span + 0.06, wing_y + 0.3, back)
-    model.wing(root, tip, 0.09, 0.05, 0.018, _plate(trim), sweep=0.5, **fin)
+    model.wing(root, tip, 0.09, 0.05, 0.018, _plate(trim), up=UPRIGHT, sweep=0.5, mirror=True, blend=0)
     z = -length * 0.82
     root, tip = (0, Y + radius * 0.4, z), (0.5, Y + radius * 0.7, z)
     model.wing(root, tip, 0.17, 0.08, 0.022, metal, sweep=0.45, mirror=True)
@@ -142,12 +142,10 @@ def _add_prop(model: Model, dice: Dice, plane: _Plane) -> None:
         model.cone((0.15, Y - 0.1, 0.25), (0.75, wing_y, 0.25), 0.02, 0.02, colour, mirror=True, blend=0)
     if dice.chance(0.3):  # a biplane
         model.box((0, Y - 0.15 if high else Y + 0.45, 0.28), (1.2, 0.03, 0.22), colour, blend=0.02)
-        strut = {"mirror": True, "blend": 0}
-        model.cone((0.8, Y - 0.15, 0.28), (0.8, Y + 0.45, 0.28), 0.02, 0.02, WHITE, **strut)
-        model.cone((0.2, Y, 0.28), (0.2, Y + 0.45, 0.28), 0.02, 0.02, WHITE, **strut)
-    stabiliser = {"sweep": 0.15, "mirror": True}
+        model.cone((0.8, Y - 0.15, 0.28), (0.8, Y + 0.45, 0.28), 0.02, 0.02, WHITE, mirror=True, blend=0)
+        model.cone((0.2, Y, 0.28), (0.2, Y + 0.45, 0.28), 0.02, 0.02, WHITE, mirror=True, blend=0)
     root, tip = (0, Y + 0.06, -0.86), (0.44, Y + 0.06, -0.86)
-    model.wing(root, tip, 0.16, 0.1, 0.022, _plate(colour), **stabiliser)
+    model.wing(root, tip, 0.16, 0.1, 0.022, _plate(colour), sweep=0.15, mirror=True)
     root, tip = (0, Y + 0.06, -0.8), (0, Y + 0.42, -0.8)
     model.wing(root, tip, 0.2, 0.1, 0.022, _plate(trim), up=UPRIGHT, sweep=0.4)
     _add_propeller(model, dice, trim)
@@ -182,5 +180,4 @@ def _add_fighter(model: Model, dice: Dice, plane: _Plane) -> None:
     model.wing(root, tip, 0.24, 0.09, 0.018, _plate(colour), up=UPRIGHT, sweep=0.5, mirror=twin_fins)
     model.cylinder((0.08, Y, -1.12), (0.08, Y, -0.9), 0.085, (0.05, 0.05, 0.05), mirror=True, blend=0)
     for x in (0.45, 0.65):
-        missile = {"mirror": True, "blend": 0}
-        model.cone((x, Y - 0.1, -0.5), (x, Y - 0.1, -0.05), 0.035, 0.02, WHITE, **missile)
+        model.cone((x, Y - 0.1, -0.5), (x, Y - 0.1, -0.05), 0.035, 0.02, WHITE, mirror=True, blend=0)

@@ -6,9 +6,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import DARK, Colour, dimmed
-from rrzoo.clay10.pattern import Pattern
+
+Pose = Literal["sit", "stand", "lie"]
 
 
 def head_yaw(dice: Dice, azimuth: float) -> float:
@@ -40,11 +43,11 @@ def add_eyes(
 class Quadruped(NamedTuple):
     """Measures of a four-legged body, in units: `length` and `girth` are half sizes of the trunk.
 
-    `hock` is how far the heel stands out backwards, as a share of `height`; `belly` and `rump` compare belly and
-    hind quarters with the chest.
+    `hock` is how far the heel stands out backwards, as a share of `height`; `belly` and `rump` compare belly
+    and hind quarters with the chest.
     """
 
-    pose: Literal["sit", "stand", "lie"]
+    pose: Pose
     length: float
     height: float  # of the legs
     girth: float
@@ -153,7 +156,11 @@ def add_neck(
     """Add a long neck, rising by `angle`, and return its upper end; `radii` are shares of the girth."""
     girth = body.girth
     top = chest + length * vector(0, math.sin(angle), math.cos(angle))
-    points = [chest + vector(0, -0.05 * girth, -0.1 * girth), chest * 0.45 + top * 0.55 + (0, 0, -0.02), top]
+    points = [
+        chest + vector(0, -0.05 * girth, -0.1 * girth),
+        chest * 0.45 + top * 0.55 + vector(0, 0, -0.02),
+        top,
+    ]
     model.chain(points, [girth * 0.85, girth * radii[0], girth * radii[1]], body.coat, blend=0.12)
     return top
 

@@ -7,9 +7,10 @@ import numpy as np
 
 from rrzoo.clay10.classes.animal import add_eyes, add_foliage, bark
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model, Options
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import WHITE, Colour, dimmed
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Place, Staging
 
 PLUMAGE = (
@@ -35,6 +36,7 @@ class _Body(NamedTuple):
     turn: np.ndarray
     width: float  # 1 for an average bird
     coat: Material
+    second: Colour  # of breast and head of some birds
     wing: Colour
 
     def place(self, x: float, y: float, z: float) -> np.ndarray:
@@ -62,7 +64,7 @@ def build(model: Model, dice: Dice) -> Staging:
     }[pose]
     width = dice.between(0.85, 1.1)
     coat = Material(colour, second, Pattern.BELLY)
-    body = _Body(pose, vector(0, height, 0), rotation(pitch), width, coat, dimmed(colour, 0.55))
+    body = _Body(pose, vector(0, height, 0), rotation(pitch), width, coat, second, dimmed(colour, 0.55))
     head, head_size = _add_trunk(model, dice, body, neck)
     if pose == "fly":
         _add_spread_wings(model, dice, body)
@@ -102,11 +104,11 @@ def _add_trunk(model: Model, dice: Dice, body: _Body, neck: float) -> tuple[np.n
     """Add trunk, breast, neck and tail; return the head's place and radius."""
     girth = 0.25 * body.width
     model.ellipsoid(body.centre, (girth, girth, 0.42), body.coat, turn=body.turn)
-    breast = body.coat._replace(colour=body.coat.second_colour) if dice.chance(0.5) else body.coat
+    breast = body.coat._replace(colour=body.second) if dice.chance(0.5) else body.coat
     model.ellipsoid(body.place(0, -0.03, 0.16), (0.21 * body.width, 0.21 * body.width, 0.24), breast)
-    head = body.place(0, 0.14, 0.36) + (0, 0.1 + neck, 0.16 if neck > 0 else 0.06)
+    head = body.place(0, 0.14, 0.36) + vector(0, 0.1 + neck, 0.16 if neck > 0 else 0.06)
     head_size = dice.between(0.15, 0.18) * (0.85 if neck > 0.3 else 1)
-    middle = (body.place(0, 0.05, 0.3) + head) / 2 + (0, 0, 0.1 if neck else 0)
+    middle = (body.place(0, 0.05, 0.3) + head) / 2 + vector(0, 0, 0.1 if neck else 0)
     radii = [0.12, 0.075, head_size * 0.5] if neck else [0.17, 0.14, head_size * 0.9]
     model.chain([body.place(0, 0.05, 0.24), middle, head], radii, body.coat, blend=0.06)
     tail = 0.2 if body.pose in ("swim", "wader") else dice.between(0.28, 0.55)
@@ -130,10 +132,15 @@ def _add_spread_wings(model: Model, dice: Dice, body: _Body) -> None:
     wrist = shoulder + 0.42 * vector(math.cos(inner), math.sin(inner), 0)
     tip = wrist + dice.between(0.5, 0.75) * vector(math.cos(outer), math.sin(outer), 0)
     model.wing(shoulder, wrist, 0.2, 0.19, 0.03, colour, sweep=-0.2, mirror=True, blend=0.06)
-    feather = {"flat": (-math.sin(outer), math.cos(outer), 0), "squash": 0.22, "mirror": True, "blend": 0.03}
+    feather: Options = {
+        "flat": (-math.sin(outer), math.cos(outer), 0),
+        "squash": 0.22,
+        "mirror": True,
+        "blend": 0.03,
+    }
     for i in range(4):  # shorter and darker towards the back
-        start = wrist + (0, 0, 0.2 - 0.1 * i)
-        end = wrist + (tip - wrist) * (1 - 0.12 * i) + (0, 0, 0.02 - 0.16 * i)
+        start = wrist + vector(0, 0, 0.2 - 0.1 * i)
+        end = wrist + (tip - wrist) * (1 - 0.12 * i) + vector(0, 0, 0.02 - 0.16 * i)
         model.cone(start, end, 0.1, 0.045, body.wing if i else colour, **feather)
 
 
@@ -155,9 +162,11 @@ def _add_legs(model: Model, dice: Dice, body: _Body) -> None:
         step = dice.between(-0.08, 0.08)
         hip = body.place(side * 0.1, -0.18, -0.04)
         foot = vector(side * 0.1, ground + 0.02, hip[2] + 0.05 + step)
-        model.chain([hip, (hip + foot) / 2 - (0, 0, 0.04), foot], [0.06, 0.026, 0.024], colour, blend=0.02)
+        model.chain(
+            [hip, (hip + foot) / 2 - vector(0, 0, 0.04), foot], [0.06, 0.026, 0.024], colour, blend=0.02
+        )
         for angle in (-0.6, 0, 0.6):
-            toe = foot + (0.12 * math.sin(angle), -0.01, 0.12 * math.cos(angle))
+            toe = foot + vector(0.12 * math.sin(angle), -0.01, 0.12 * math.cos(angle))
             model.cone(foot, toe, 0.022, 0.015, colour, blend=0.01)
 
 
@@ -165,9 +174,7 @@ def _add_head(model: Model, dice: Dice, body: _Body, beak: Colour) -> None:
     wader_length, length = dice.between(2.0, 3.2), dice.between(0.6, 1.1)
     if body.pose in ("wader", "swim"):
         length = wader_length if body.pose == "wader" else 1.0
-    colour = body.coat.colour
-    if not dice.chance(0.6):
-        colour = body.coat.second_colour or colour
+    colour = body.coat.colour if dice.chance(0.6) else body.second
     model.ellipsoid((0, 0, 0), (0.92, 0.95, 1.05), colour)
     broad = body.pose == "swim"
     flat, squash = ((0, 1, 0), 0.5) if broad else ((1, 0, 0), 0.75)

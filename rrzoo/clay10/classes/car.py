@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from rrzoo.clay10.classes.vehicle import add_wheels
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.material import Material
 from rrzoo.clay10.palette import GLASS, PAINTS, Colour
 from rrzoo.clay10.staging import Staging
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from rrzoo.clay10.classes.animal import Quadruped, add_eyes, add_trunk, head_yaw
+from rrzoo.clay10.classes.animal import Pose, Quadruped, add_eyes, add_trunk, head_yaw
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model, Options
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import DARK, PINK, Colour
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 COATS = (
@@ -29,7 +30,7 @@ def build(model: Model, dice: Dice) -> Staging:
     yaw = head_yaw(dice, azimuth)
     coat = _coat(dice)
     paw = coat if dice.chance(0.5) else Material(dice.colour("#f3ece0"))
-    pose = dice.pick("sit", "sit", "stand", "lie")
+    pose: Pose = dice.pick("sit", "sit", "stand", "lie")
     girth = dice.between(0.19, 0.25)
     body = Quadruped(
         pose=pose,
@@ -65,11 +66,11 @@ def _coat(dice: Dice) -> Material:
 
 
 def _add_tail(model: Model, dice: Dice, body: Quadruped, hip: np.ndarray) -> None:
-    root = hip - (0, 0, body.girth * 0.8)
+    root = hip - vector(0, 0, body.girth * 0.8)
     side = dice.sign()
     if body.pose == "stand":  # raised
         curve = ((0, 0.1, 0), (0.05, 0.22, -0.15), (0.1, 0.45, -0.25), (0.12, 0.68, -0.18), (0.1, 0.8, -0.05))
-        points = [root + (side * x, y, z) for x, y, z in curve]
+        points = [root + vector(side * x, y, z) for x, y, z in curve]
     else:  # round the body on the ground
         curve = ((0, 0.09, 0), (0.3, 0.07, -0.05), (0.48, 0.06, 0.28), (0.48, 0.06, 0.6), (0.36, 0.06, 0.8))
         points = [vector(side * x, y, root[2] + z) for x, y, z in curve]
@@ -81,7 +82,7 @@ def _add_head(model: Model, dice: Dice, coat: Material, cheeks: float) -> None:
     face = coat._replace(pattern_scale=coat.pattern_scale * 1.3)
     model.ellipsoid((0, 0, 0), (1.06 * cheeks, 0.9, 0.9), face)
     model.ellipsoid((0.45, -0.3, 0.35), (0.5, 0.42, 0.45), face, mirror=True)
-    ear = {"flat": (0, 0, 1), "mirror": True}
+    ear: Options = {"flat": (0, 0, 1), "mirror": True}
     model.cone((0.55, 0.35, 0), (0.78, 1.22, -0.05), 0.46, 0.06, coat, squash=0.42, blend=0.12, **ear)
     model.cone((0.58, 0.45, 0.14), (0.76, 1.05, 0.1), 0.28, 0.04, PINK, squash=0.35, blend=0, **ear)
     model.ellipsoid((0.2, -0.34, 0.78), (0.29, 0.24, 0.26), muzzle, mirror=True, blend=0.1)

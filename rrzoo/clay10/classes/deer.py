@@ -2,9 +2,10 @@
 
 from rrzoo.clay10.classes.animal import Quadruped, add_eyes, add_neck, add_trunk, head_yaw
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation
+from rrzoo.clay10.figure import Model, Options
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import DARK, WHITE
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 INNER_EAR = (0.62, 0.4, 0.33)
@@ -44,10 +45,10 @@ def build(model: Model, dice: Dice) -> Staging:
             _add_antlers(model, dice)
     girth = body.girth
     rump = (girth * 0.6, girth * 0.65, girth * 0.3)
-    model.ellipsoid(hip + (0, -girth * 0.1, -girth * 0.72), rump, WHITE, blend=0.04)
-    tail = hip + (0, girth * 0.45, -girth * 0.8)
-    model.cone(tail, hip + (0, girth * 0.1, -girth * 1.35), 0.05, 0.03, colour, blend=0.03)
-    throat = top * 0.75 + chest * 0.25 + (0, -0.05, 0.07)
+    model.ellipsoid(hip + vector(0, -girth * 0.1, -girth * 0.72), rump, WHITE, blend=0.04)
+    tail = hip + vector(0, girth * 0.45, -girth * 0.8)
+    model.cone(tail, hip + vector(0, girth * 0.1, -girth * 1.35), 0.05, 0.03, colour, blend=0.03)
+    throat = top * 0.75 + chest * 0.25 + vector(0, -0.05, 0.07)
     model.ellipsoid(throat, (0.075, 0.12, 0.06), WHITE, blend=0.06)
     return Staging("forest", azimuth, elevation=dice.between(0.02, 0.3), size=1.6, portrait=0.25)
 
@@ -58,7 +59,7 @@ def _add_head(model: Model, coat: Material) -> None:
     model.ellipsoid((0, -0.04, 1.5), (0.17, 0.14, 0.12), Material(DARK, gloss=0.5), blend=0.03)
     red, green, blue = (min(1, value * 1.8 + 0.1) for value in coat.colour)
     add_eyes(model, 0.43, 0.16, 0.42, 0.17, rim=(red, green, blue))
-    ear = {"flat": (0, 0, 1), "mirror": True}
+    ear: Options = {"flat": (0, 0, 1), "mirror": True}
     model.cone((0.45, 0.35, -0.15), (1.35, 0.75, -0.2), 0.3, 0.1, coat, squash=0.45, blend=0.1, **ear)
     model.cone((0.55, 0.4, -0.02), (1.25, 0.72, -0.08), 0.18, 0.05, INNER_EAR, squash=0.4, blend=0, **ear)
 

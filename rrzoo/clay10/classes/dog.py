@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from rrzoo.clay10.classes.animal import Quadruped, add_eyes, add_trunk, head_yaw
+from rrzoo.clay10.classes.animal import Pose, Quadruped, add_eyes, add_trunk, head_yaw
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation
+from rrzoo.clay10.figure import Model, Options
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import DARK, PINK, WHITE, dimmed
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 COATS = (
@@ -32,7 +33,7 @@ def build(model: Model, dice: Dice) -> Staging:
     pattern = dice.pick(Pattern.PATCHES, Pattern.BELLY, Pattern.BELLY, Pattern.PLAIN, Pattern.SPOTS)
     scale = dice.between(2.2, 3.5) if pattern == Pattern.PATCHES else 8.0
     coat = Material(colour, second, pattern, scale)
-    pose = dice.pick("sit", "stand", "stand", "lie")
+    pose: Pose = dice.pick("sit", "stand", "stand", "lie")
     girth = dice.between(0.2, 0.28)
     height = dice.between(0.3, 0.62)
     body = Quadruped(
@@ -50,7 +51,7 @@ def build(model: Model, dice: Dice) -> Staging:
     hip, chest = add_trunk(model, dice, body)
     head = chest + ((0, 0.48, 0.12) if pose == "sit" else (0, 0.36, 0.34))
     head_size = dice.between(0.22, 0.27)
-    model.cone(chest + (0, 0.05, 0), head, girth * 0.8, 0.15, coat)
+    model.cone(chest + vector(0, 0.05, 0), head, girth * 0.8, 0.15, coat)
     if dice.chance(0.6):
         _add_collar(model, dice, chest, head)
     _add_tail(model, dice, body, hip)
@@ -69,11 +70,11 @@ def _add_collar(model: Model, dice: Dice, chest: np.ndarray, head: np.ndarray) -
 
 
 def _add_tail(model: Model, dice: Dice, body: Quadruped, hip: np.ndarray) -> None:
-    root = hip + (0, body.girth * 0.5, -body.girth * 0.6)
+    root = hip + vector(0, body.girth * 0.5, -body.girth * 0.6)
     lift = dice.between(-0.2, 0.7)
     bush = dice.between(0.05, 0.1)
-    middle = root + (dice.between(-0.1, 0.1), 0.1 + 0.2 * lift, -0.22)
-    tip = root + (dice.between(-0.15, 0.15), 0.12 + 0.75 * lift, -0.36 + 0.15 * max(lift, 0))
+    middle = root + vector(dice.between(-0.1, 0.1), 0.1 + 0.2 * lift, -0.22)
+    tip = root + vector(dice.between(-0.15, 0.15), 0.12 + 0.75 * lift, -0.36 + 0.15 * max(lift, 0))
     model.chain([root, middle, tip], [0.07, bush, 0.035], body.coat, blend=0.05)
 
 
@@ -97,7 +98,7 @@ def _add_head(model: Model, dice: Dice, coat: Material) -> None:
         points = [(0.6, 0.6, -0.05), (0.95, 0.35, 0.02), (1.02, -0.45, 0.12)]
         model.chain(points, [0.24, 0.34, 0.3], ear, flat=(1, 0, 0.2), squash=0.45, mirror=True, blend=0.1)
     else:
-        pricked = {"flat": (0, 0, 1), "mirror": True}
+        pricked: Options = {"flat": (0, 0, 1), "mirror": True}
         model.cone(
             (0.5, 0.5, -0.05), (0.68, 1.35, -0.08), 0.38, 0.07, ear, squash=0.42, blend=0.12, **pricked
         )

@@ -6,9 +6,10 @@ import numpy as np
 
 from rrzoo.clay10.classes.animal import Quadruped, add_eyes, add_neck, add_trunk
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import DARK, WHITE, Colour
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 COATS_AND_MANES = (
@@ -70,8 +71,8 @@ def _add_head(model: Model, dice: Dice, coat: Material, mane: Colour) -> None:
     add_eyes(model, 0.44, 0.14, 0.6, 0.15)
     if dice.chance(0.5):
         model.ellipsoid((0, 0.38, 0.8), (0.16, 0.12, 0.75), WHITE, turn=rotation(0.12), blend=0.05)  # blaze
-    ear = {"flat": (0, 0, 1), "squash": 0.5, "mirror": True, "blend": 0.1}
-    model.cone((0.3, 0.4, -0.2), (0.42, 1.0, -0.15), 0.2, 0.03, coat, **ear)
+    ear_root, ear_tip = (0.3, 0.4, -0.2), (0.42, 1.0, -0.15)
+    model.cone(ear_root, ear_tip, 0.2, 0.03, coat, flat=(0, 0, 1), squash=0.5, mirror=True, blend=0.1)
     model.cone((0, 0.6, -0.2), (0, 0.35, 0.6), 0.22, 0.08, mane, blend=0.1)  # forelock
 
 
@@ -91,12 +92,12 @@ def _add_mane(
     for i in range(TUFTS):
         root = chest + along * neck_length * (i + 0.6) / (TUFTS - 0.2)
         root += crest * (girth * (0.95 - 0.45 * i / TUFTS))
-        tip = root + (side * 0.13, 0.05 if grazing else -0.2, -0.03)
+        tip = root + vector(side * 0.13, 0.05 if grazing else -0.2, -0.03)
         model.cone(root, tip, 0.075, 0.035, mane, blend=0.04)
 
 
 def _add_tail(model: Model, dice: Dice, mane: Colour, hip: np.ndarray, girth: float) -> None:
-    root = hip + (0, girth * 0.55, -girth * 0.75)
+    root = hip + vector(0, girth * 0.55, -girth * 0.75)
     swing = dice.between(-0.15, 0.15)
     curve = ((0, 0, 0), (swing * 0.3, 0, -0.14), (swing, -0.35, -0.2), (swing * 1.5, -0.75, -0.14))
     model.chain([root + offset for offset in curve], [0.06, 0.08, 0.1, 0.03], mane, blend=0.05)

@@ -4,7 +4,8 @@ import numpy as np
 
 from rrzoo.clay10.classes.animal import add_eyes, add_foliage, bark, head_yaw
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.geometry import rotation, vector
 from rrzoo.clay10.palette import DARK, Colour, dimmed
 from rrzoo.clay10.staging import Staging
 
@@ -31,7 +32,7 @@ def build(model: Model, dice: Dice) -> Staging:
         _add_arm(model, dice, side, hip_height, chest, fur, skin)
     _add_tail(model, dice, hip_height, perched, fur)
     turn = rotation(dice.between(-0.15, 0.2), yaw, dice.between(-0.2, 0.2))
-    with model.head(chest + (0, 0.36, 0.1), turn, dice.between(0.25, 0.29), blend=0.2):
+    with model.head(chest + vector(0, 0.36, 0.1), turn, dice.between(0.25, 0.29), blend=0.2):
         _add_head(model, fur, skin)
     if perched:
         with model.scenery():
@@ -59,12 +60,12 @@ def _add_arm(
         elbow, hand = (side * 0.42, hip_height + 0.2, 0.22), (side * 0.12, chest[1] + 0.16, 0.42)
     else:
         elbow, hand = (side * 0.5, chest[1] + 0.2, 0.05), (side * 0.46, chest[1] + 0.68, 0.1)
-    shoulder = chest + (side * 0.2, 0.05, 0)
+    shoulder = chest + vector(side * 0.2, 0.05, 0)
     model.chain([shoulder, elbow, hand], [0.12, 0.085, 0.065], fur, blend=0.06)
     model.ellipsoid(hand, (0.075, 0.08, 0.075), skin, blend=0.04)
     if gesture == "mouth" and dice.chance(0.6):
         fruit = dice.colour("#e0402a", "#f0c62a", "#e8862a")
-        model.ellipsoid(vector(*hand) + (-side * 0.02, 0.06, 0.04), 0.07, fruit, blend=0)
+        model.ellipsoid(vector(*hand) + vector(-side * 0.02, 0.06, 0.04), 0.07, fruit, blend=0)
 
 
 def _add_tail(model: Model, dice: Dice, hip_height: float, perched: bool, fur: Colour) -> None:
@@ -73,12 +74,10 @@ def _add_tail(model: Model, dice: Dice, hip_height: float, perched: bool, fur: C
     curls_up = dice.pick(True, False) if perched else True
     # From the root outwards, up or hanging, and back in a curl.
     across = (0, 0.22, 0.48, 0.56, 0.48, 0.3, 0.26)
-    if curls_up:
-        rise = (0, -0.1, 0.05, 0.35, 0.62, 0.66, 0.5)
-    else:
-        rise = (0, -0.25, -0.5, -0.72, -0.75, -0.6, -0.48)
+    upwards = (0, -0.1, 0.05, 0.35, 0.62, 0.66, 0.5)
+    rise = upwards if curls_up else (0, -0.25, -0.5, -0.72, -0.75, -0.6, -0.48)
     back = (0, -0.12, -0.12, -0.1, -0.1, -0.1, -0.1)
-    points = [root + (side * x, y, z) for x, y, z in zip(across, rise, back, strict=True)]
+    points = [root + vector(side * x, y, z) for x, y, z in zip(across, rise, back, strict=True)]
     model.chain(points, [0.07, 0.06, 0.055, 0.05, 0.05, 0.045, 0.045], fur, blend=0.03)
 
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model, rotation, vector
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.geometry import rotation, vector
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import GLASS, PAINTS, RUBBER, WHITE, Colour, dimmed
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from rrzoo.clay10.classes.vehicle import add_wheels
 from rrzoo.clay10.dice import Dice
-from rrzoo.clay10.figure import Material, Model
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.material import Material, Pattern
 from rrzoo.clay10.palette import GLASS, PAINTS, RUBBER, dimmed
-from rrzoo.clay10.pattern import Pattern
 from rrzoo.clay10.staging import Staging
 
 WIDTH = 0.5  # half
@@ -31,7 +31,7 @@ SHARED_AXLES = {"box": -0.65, "pickup": -0.5}
 
 
 class _Truck(NamedTuple):
-    """Measures: half length of the loading area, half height of the cab, places of cab and front end along z."""
+    """Half length of the loading area, half height of the cab, places of cab and front end along z."""
 
     kind: str
     length: float

@@ -1,6 +1,7 @@
 """What several vehicles share: the wheel."""
 
-from rrzoo.clay10.figure import Material, Model
+from rrzoo.clay10.figure import Model
+from rrzoo.clay10.material import Material
 from rrzoo.clay10.palette import RUBBER, Colour
 
 HUB = (0.1, 0.1, 0.1)

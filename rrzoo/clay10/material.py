@@ -1,13 +1,15 @@
-"""The colour of a point on the figure: each part's two colours, mixed by a pattern."""
+"""What surfaces look like: the two colours of a part, mixed by a pattern, and how parts blend theirs."""
 
 import math
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
 from rrzoo.clay10.field import local_point, part_distance, within_reach
 from rrzoo.clay10.jit import compiled
 from rrzoo.clay10.noise import fractal_noise, value_noise
+from rrzoo.clay10.palette import Colour
 from rrzoo.clay10.vectors import Vector, add, mixed, scaled, smoothstep
 
 
@@ -26,11 +28,21 @@ class Pattern(IntEnum):
     WINDOW_GRID = 6  # rows and columns of a BOX; radians a unit
     WATERLINE = 7  # below that share of the half height of a BOX or HULL
     CORRUGATED = 8  # along z; radians a unit
-    STRIPE = 9  # a band at that share of size[1]
+    STRIPE = 9  # a band at that share of lengths[1]
+
+
+class Material(NamedTuple):
+    """What a part's surface looks like; without a second colour a pattern does not show."""
+
+    colour: Colour
+    second_colour: Colour | None = None
+    pattern: Pattern = Pattern.PLAIN
+    pattern_scale: float = 1.0
+    gloss: float = 0.0
 
 
 @compiled
-def second_colour_share(part: np.void, point: Vector, normal: Vector) -> float:
+def second_colour_share(part: np.record, point: Vector, normal: Vector) -> float:
     """Return how much of the part's second colour shows at a surface point, 0 to 1."""
     pattern = part.pattern
     scale = part.pattern_scale
@@ -49,9 +61,9 @@ def second_colour_share(part: np.void, point: Vector, normal: Vector) -> float:
             -0.4, 0.1, normal[1]
         )
     _, up, along = local_point(part, point)
-    height = part.size[1]
+    height = part.lengths[1]
     if pattern == Pattern.CABIN_WINDOWS:
-        radius = part.size[0]
+        radius = part.lengths[0]
         in_row = 1.0 if abs(up - radius * 0.22) < radius * 0.13 else 0.0
         return in_row * smoothstep(-0.3, 0.1, math.sin(along * scale))
     if pattern == Pattern.WINDOW_GRID:

@@ -1,0 +1,123 @@
+"""The list of parts that a figure becomes, and the points that its picture must show."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rrzoo.clay10.field import PART, Shape
+from rrzoo.clay10.geometry import IDENTITY, Point
+from rrzoo.clay10.material import Material
+from rrzoo.clay10.palette import Colour
+
+BOTH_SIDES = (1, -1)
+
+
+class KeyPoint(NamedTuple):
+    """A ball that the picture's frame takes into account; `role` is that of the part it belongs to."""
+
+    position: np.ndarray
+    radius: float
+    role: str
+
+
+class Assembly:
+    """Parts in the order they join, placed in the world.
+
+    `blend` is the seam width for parts that name none. `role` marks parts: "body", "head" (what a portrait
+    shows) or "scenery" (which the frame ignores).
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.blend = 0.03
+        self.role = "body"
+        self.key_points: list[KeyPoint] = []
+        self._records: list[tuple[Any, ...]] = []
+        self._origin = np.zeros(3)
+        self._turn = IDENTITY
+        self._scale = 1.0
+
+    @property
+    def parts(self) -> np.ndarray:
+        """The parts so far, an array of `field.PART`."""
+        return np.array(self._records, PART)
+
+    @contextmanager
+    def head(self, origin: Point, turn: np.ndarray, scale: float, blend: float) -> Iterator[None]:
+        """Build the head inside: own origin, orientation (3, 3), unit of length and default blend."""
+        before = self.blend
+        self._origin, self._turn, self._scale = np.asarray(origin, float), turn, scale
+        self.role, self.blend = "head", blend
+        yield
+        self._origin, self._turn, self._scale = np.zeros(3), IDENTITY, 1.0
+        self.role, self.blend = "body", before
+
+    @contextmanager
+    def scenery(self) -> Iterator[None]:
+        """Build inside what stands about the figure and must not count for the frame."""
+        self.role = "scenery"
+        yield
+        self.role = "body"
+
+    def mark(self, position: Point, radius: float = 0.0, side: int = 1) -> None:
+        """Make a ball count for the frame."""
+        placed = self._scale * (self._turn @ (np.asarray(position) * (side, 1, 1))) + self._origin
+        self.key_points.append(KeyPoint(placed, radius * self._scale, self.role))
+
+    def _add(
+        self,
+        shape: Shape,
+        centre: np.ndarray,
+        axes: np.ndarray,
+        size: Point,
+        paint: Material | Colour,
+        reach: float,
+        marks: list[tuple[np.ndarray, float]],
+        blend: float | None = None,
+        mirror: bool = False,
+        hollow: bool = False,
+        bend: float = 0.0,
+        rounding: float = 0.0,
+        taper_z: float = 0.0,
+        taper_y: float = 0.0,
+    ) -> None:
+        """Add a part, given in the current frame; the columns of `axes` are its x, y and z directions."""
+        material = paint if isinstance(paint, Material) else Material(paint)
+        scale = self._scale
+        seam = self.blend if blend is None else blend
+        for side in BOTH_SIDES if mirror else (1,):
+            flip = np.diag([side, 1.0, 1.0])
+            placed = self._turn @ flip @ axes
+            if shape != Shape.CONE:
+                placed = placed @ flip  # a rotation again, so that the part's own x can be mirrored below
+            if shape == Shape.BOX:
+                own_bend = bend * side  # a slope, which scales with nothing
+            elif shape == Shape.CONE:
+                own_bend = bend
+            else:
+                own_bend = bend * scale
+            position = scale * (self._turn @ (flip @ centre)) + self._origin
+            record = (
+                shape,
+                tuple(position),
+                placed.T,
+                tuple(length * scale for length in size),
+                own_bend,
+                rounding * scale,
+                seam * scale,
+                reach * scale,
+                hollow,
+                taper_z,
+                taper_y,
+                material.colour,
+                material.second_colour or material.colour,
+                material.pattern,
+                material.pattern_scale,
+                material.gloss,
+            )
+            self._records.append(record)
+            if not hollow:
+                for point, radius in marks:
+                    self.mark(point, radius, side)

@@ -22,8 +22,8 @@ class Shape(IntEnum):
     - BOX: half sizes `lengths`, edges rounded by `rounding`. x narrows along z by `taper_z`, x and z narrow
       along y by `taper_y`, and x slides along z by `bend` (a swept wing).
     - CYLINDER: radius lengths[0] about z, half length lengths[2], rims rounded by `rounding`.
-    - HULL: a ship's hull with half sizes `lengths`. The bow at +z closes from z = taper_z * lengths[2] on, the
-      keel is narrower than the deck by `taper_y`, and both ends rise by `bend`.
+    - HULL: a ship's hull with half sizes `lengths`. The bow at +z closes from z = taper_z * lengths[2] on,
+      the keel is narrower than the deck by `taper_y`, and both ends rise by `bend`.
     """
 
     CONE = 0

@@ -284,7 +284,10 @@ def test_sunlight_is_blocked_below_a_ball_only(ball: tuple[np.ndarray, np.ndarra
     up = (0.0, 1.0, 0.0)
     assert sunlight(*ball, (0.0, -0.05, 0.0), up, 10.0) == 0
     assert sunlight(*ball, (3.0, -0.05, 0.0), up, 10.0) == 1
-    assert 0 < sunlight(*ball, (1.05, -0.05, 0.0), up, 10.0) < 1
+    # In the soft edge: hardness times clearance over length, smoothed. This ray passes 0.05 beside the ball.
+    share = 10 * 0.05 / 1.05
+    expected = share * share * (3 - 2 * share)
+    assert sunlight(*ball, (1.05, -0.05, 0.0), up, 10.0) == pytest.approx(expected, abs=0.05)
 
 
 def test_openness_shrinks_under_a_ball(ball: tuple[np.ndarray, np.ndarray]) -> None:

@@ -51,7 +51,8 @@ def build(model: Model, dice: Dice) -> Staging:
     colour, trim = dice.colour(*COLOURS[kind]), dice.colour(*TRIMS)
     length = dice.between(1.25, 1.6) if kind == "jet" else 1.0
     plane = _Plane(length, dice.between(0.135, 0.165), colour, trim)
-    {"jet": _add_jet, "prop": _add_prop, "fighter": _add_fighter}[kind](model, dice, plane)
+    add_parts = {"jet": _add_jet, "prop": _add_prop, "fighter": _add_fighter}[kind]
+    add_parts(model, dice, plane)
     if dice.chance(0.68):
         azimuth = dice.between(-2.6, 2.6)
         elevation = dice.pick(-1, 1, -1) * dice.between(0.2, 0.8)
@@ -83,24 +84,20 @@ def _add_jet(model: Model, dice: Dice, plane: _Plane) -> None:
     model.box(cockpit, size, WINDOW, turn=rotation(0.5), blend=0)
     if dice.chance(0.6):
         belly = Material(trim, gloss=0.5)
-        low = Y - radius * 0.25
-        model.cone(
-            (0, low, -length * 0.4), (0, low, length * 0.82), radius * 0.85, radius * 0.85, belly, blend=0
-        )
+        start, end = (0, Y - radius * 0.25, -length * 0.4), (0, Y - radius * 0.25, length * 0.82)
+        model.cone(start, end, radius * 0.85, radius * 0.85, belly, blend=0)
+    _add_jet_wings(model, dice, plane)
+
+
+def _add_jet_wings(model: Model, dice: Dice, plane: _Plane) -> None:
+    """Add wings with winglets, tail planes, fin and engines."""
+    length, radius, colour, trim = plane
     sweep = dice.between(0.35, 0.55) * 1.15
     span = dice.between(1.1, 1.35)
     wing_y = Y - radius * 0.55
     metal = _plate(dimmed(colour, 0.88))
-    model.wing(
-        (radius * 0.2, wing_y, 0.2),
-        (span, wing_y + 0.13, 0.2),
-        0.34,
-        0.1,
-        0.03,
-        metal,
-        sweep=sweep,
-        mirror=True,
-    )
+    root, tip = (radius * 0.2, wing_y, 0.2), (span, wing_y + 0.13, 0.2)
+    model.wing(root, tip, 0.34, 0.1, 0.03, metal, sweep=sweep, mirror=True)
     back = 0.2 - sweep * span
     root, tip = (span, wing_y + 0.12, back), (span + 0.06, wing_y + 0.3, back)
     model.wing(root, tip, 0.09, 0.05, 0.018, _plate(trim), up=UPRIGHT, sweep=0.5, mirror=True, blend=0)

@@ -53,6 +53,7 @@ def build(model: Model, dice: Dice) -> Staging:
     kind = dice.pick("cargo", "cargo", "cruise", "sail", "tug", "navy")
     model.blend = 0
     white = dice.colour("#f2f2ee", "#e8e6dd")
+    # Drawn for every kind, so that all kinds use up the same random numbers.
     grey = dice.colour("#7c8890", "#8b959c")
     colour = {"cruise": white, "navy": grey}.get(kind) or dice.colour(*HULLS)
     shape = KINDS[kind]
@@ -61,9 +62,7 @@ def build(model: Model, dice: Dice) -> Staging:
     deck = shape.height * 1.62
     ship = _Ship(length, shape.width, deck, colour, white, accent)
     _add_hull(model, dice, kind, ship)
-    {"cargo": _add_cargo, "cruise": _add_cruise, "sail": _add_sails, "tug": _add_tug, "navy": _add_navy}[
-        kind
-    ](model, dice, ship)
+    SUPERSTRUCTURES[kind](model, dice, ship)
     azimuth = dice.sign() * dice.between(0.3, 1.9)
     return Staging("water", azimuth, elevation=dice.between(0.03, 0.35))
 
@@ -192,3 +191,12 @@ def _add_navy(model: Model, dice: Dice, ship: _Ship) -> None:
     for z, muzzle in ((0.95, 1.35), (-0.95, -1.35)):  # gun turrets
         model.box((0, deck + 0.09, z), (0.1, 0.07, 0.13), colour, rounding=0.03)
         model.cone((0, deck + 0.11, z), (0, deck + 0.16, muzzle), 0.025, 0.02, colour)
+
+
+SUPERSTRUCTURES = {
+    "cargo": _add_cargo,
+    "cruise": _add_cruise,
+    "sail": _add_sails,
+    "tug": _add_tug,
+    "navy": _add_navy,
+}

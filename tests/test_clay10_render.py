@@ -16,6 +16,7 @@ from rrzoo.clay10.camera import frame, place_camera
 from rrzoo.clay10.dice import Dice
 from rrzoo.clay10.field import (
     PART,
+    Field,
     Shape,
     box_distance,
     cone_distance,
@@ -207,15 +208,15 @@ def test_distance_skips_only_what_does_not_matter() -> None:
     model.cylinder((0.2, 0.1, 0.3), (0.4, 0.1, 0.3), 0.1, GREY, blend=0)
     for point in POINTS:
         expected = joined(model.parts, point)
-        assert distance(model.parts, tuple(point)) == pytest.approx(expected, abs=1e-12)
+        assert distance(model.field(), tuple(point)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_hollow_part_cuts() -> None:
     model = Model()
     model.ellipsoid((0, 0, 0), 1.0, GREY)
-    assert distance(model.parts, (0.0, 0.0, 0.9)) < 0
+    assert distance(model.field(), (0.0, 0.0, 0.9)) < 0
     model.ellipsoid((0, 0, 1), 0.5, GREY, hollow=True)
-    assert distance(model.parts, (0.0, 0.0, 0.9)) == pytest.approx(0.4)
+    assert distance(model.field(), (0.0, 0.0, 0.9)) == pytest.approx(0.4)
 
 
 def test_mirrored_parts_are_symmetric() -> None:
@@ -245,8 +246,8 @@ def test_head_has_its_own_frame() -> None:
         build(placed)
     for point in POINTS:
         world = origin + 0.25 * (turn @ point)
-        expected = 0.25 * distance(plain.parts, tuple(point))
-        assert distance(placed.parts, tuple(world)) == pytest.approx(expected, abs=1e-9)
+        expected = 0.25 * distance(plain.field(), tuple(point))
+        assert distance(placed.field(), tuple(world)) == pytest.approx(expected, abs=1e-9)
     assert {point.role for point in placed.key_points} == {"head"}
 
 
@@ -254,13 +255,14 @@ def test_head_has_its_own_frame() -> None:
 
 
 @pytest.fixture(scope="module")
-def ball() -> tuple[np.ndarray, np.ndarray]:
+def ball() -> Field:
     model = Model()
     model.ellipsoid((0, 1, 0), 1.0, GREY)
-    return model.parts, np.array([(-1.1, -0.1, -1.1), (1.1, 2.1, 1.1)])
+    # Wide bounds, so that rays that pass nearby are followed too.
+    return model.field()._replace(bounds=np.array([(-2, -1, -2), (2, 3, 2)], float))
 
 
-def test_trace_meets_a_ball_where_algebra_says(ball: tuple[np.ndarray, np.ndarray]) -> None:
+def test_trace_meets_a_ball_where_algebra_says(ball: Field) -> None:
     origin = np.array([0.3, 1.2, -4.0])
     for aim in np.random.default_rng(4).uniform(-1.3, 1.3, (200, 2)):
         direction = np.array([aim[0], 1 + aim[1], 0]) - origin
@@ -270,29 +272,29 @@ def test_trace_meets_a_ball_where_algebra_says(ball: tuple[np.ndarray, np.ndarra
         root = middle**2 - offset @ offset + 1
         if abs(root) < 0.1:
             continue  # a ray that grazes may go either way
-        found = trace(*ball, tuple(origin), tuple(direction), 1e-4)
+        found = trace(ball, tuple(origin), tuple(direction), 1e-4)
         assert found == pytest.approx(middle - math.sqrt(root), abs=2e-3) if root > 0 else found == -1
 
 
-def test_normal_points_away_from_a_ball(ball: tuple[np.ndarray, np.ndarray]) -> None:
+def test_normal_points_away_from_a_ball(ball: Field) -> None:
     for direction in POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True):
-        normal = surface_normal(ball[0], tuple(direction + np.array((0, 1, 0))))
+        normal = surface_normal(ball, tuple(direction + np.array((0, 1, 0))))
         assert normal == pytest.approx(tuple(direction), abs=5e-3)
 
 
-def test_sunlight_is_blocked_below_a_ball_only(ball: tuple[np.ndarray, np.ndarray]) -> None:
+def test_sunlight_is_blocked_below_a_ball_only(ball: Field) -> None:
     up = (0.0, 1.0, 0.0)
-    assert sunlight(*ball, (0.0, -0.05, 0.0), up, 10.0) == 0
-    assert sunlight(*ball, (3.0, -0.05, 0.0), up, 10.0) == 1
+    assert sunlight(ball, (0.0, -0.05, 0.0), up, 10.0) == 0
+    assert sunlight(ball, (3.0, -0.05, 0.0), up, 10.0) == 1
     # In the soft edge: hardness times clearance over length, smoothed. This ray passes 0.05 beside the ball.
     share = 10 * 0.05 / 1.05
     expected = share * share * (3 - 2 * share)
-    assert sunlight(*ball, (1.05, -0.05, 0.0), up, 10.0) == pytest.approx(expected, abs=0.05)
+    assert sunlight(ball, (1.05, -0.05, 0.0), up, 10.0) == pytest.approx(expected, abs=0.05)
 
 
-def test_openness_shrinks_under_a_ball(ball: tuple[np.ndarray, np.ndarray]) -> None:
+def test_openness_shrinks_under_a_ball(ball: Field) -> None:
     up = (0.0, 1.0, 0.0)
-    below, beside, away = (openness(ball[0], (x, 0.0, 0.0), up, 0.3) for x in (0.1, 0.8, 4.0))
+    below, beside, away = (openness(ball, (x, 0.0, 0.0), up, 0.3) for x in (0.1, 0.8, 4.0))
     assert below < beside < away == 1
 
 
@@ -306,7 +308,7 @@ def test_every_class_has_its_builder() -> None:
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_picture_shows_the_figure(class_name: str) -> None:
     scene = build_scene(CLASSES.index(class_name), class_name, 3)
-    image, mask = paint(scene.parts, scene.bounds, scene.world, scene.camera, 48)
+    image, mask = paint(scene.field, scene.world, scene.camera, 48)
     assert np.isfinite(image).all()
     assert image.min() >= 0
     assert image.max() <= 1

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rrzoo.clay10.field import PART, Shape
+from rrzoo.clay10.field import PART, Field, Shape
 from rrzoo.clay10.geometry import IDENTITY, Point
 from rrzoo.clay10.material import Material
 from rrzoo.clay10.palette import Colour
 
 BOTH_SIDES = (1, -1)
+BOUNDS_MARGIN = 0.12  # for what blends and roundings add
 
 
 class KeyPoint(NamedTuple):
@@ -43,6 +44,21 @@ class Assembly:
     def parts(self) -> np.ndarray:
         """The parts so far, an array of `field.PART`."""
         return np.array(self._records, PART)
+
+    def field(self) -> Field:
+        """Return the finished figure.
+
+        Key points lie close to the surface, the parts' reach is generous: the bounds are where the boxes
+        about both overlap.
+        """
+        parts = self.parts
+        solid = parts[parts["hollow"] == 0]
+        centre, reach = solid["centre"], solid["reach"][:, None]
+        position = np.array([point.position for point in self.key_points])
+        radius = np.array([point.radius for point in self.key_points])[:, None] + BOUNDS_MARGIN
+        low = np.maximum((centre - reach).min(0), (position - radius).min(0))
+        high = np.minimum((centre + reach).max(0), (position + radius).max(0))
+        return Field(parts, np.stack([low, high]))
 
     @contextmanager
     def head(self, origin: Point, turn: np.ndarray, scale: float, blend: float) -> Iterator[None]:

@@ -6,6 +6,7 @@ lengths are world units, about one to a body. Distances are negative inside.
 
 import math
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,6 +54,17 @@ PART = np.dtype(
         ("gloss", np.float64),  # 0 for clay, up to 1 for glass
     ]
 )
+
+
+class Field(NamedTuple):
+    """A whole figure in the plain types that compiled code takes.
+
+    `parts` is an array of `PART`; `bounds`, float64 (2, 3), is the box about them: lowest corner, highest
+    corner.
+    """
+
+    parts: np.ndarray
+    bounds: np.ndarray
 
 
 @compiled
@@ -179,11 +191,11 @@ def smooth_union(a: float, b: float, width: float) -> float:
 
 
 @compiled
-def distance(parts: np.ndarray, point: Vector) -> float:
+def distance(field: Field, point: Vector) -> float:
     """Return the distance of a world point to the whole figure; parts join, or cut, in their order."""
     nearest = 1e3
-    for i in range(parts.shape[0]):
-        part = parts[i]
+    for i in range(field.parts.shape[0]):
+        part = field.parts[i]
         # Parts too far to change the result need no exact distance.
         margin = part.blend + (0.0 if part.hollow else max(nearest, 0.0))
         if not within_reach(part, point, margin):
@@ -199,12 +211,12 @@ def distance(parts: np.ndarray, point: Vector) -> float:
 
 
 @compiled
-def surface_normal(parts: np.ndarray, point: Vector) -> Vector:
+def surface_normal(field: Field, point: Vector) -> Vector:
     """Return the unit normal at a surface point, from four distances at the corners of a tetrahedron."""
     e = 0.004
     x, y, z = point
-    a = distance(parts, (x + e, y - e, z - e))
-    b = distance(parts, (x - e, y - e, z + e))
-    c = distance(parts, (x - e, y + e, z - e))
-    d = distance(parts, (x + e, y + e, z + e))
+    a = distance(field, (x + e, y - e, z - e))
+    b = distance(field, (x - e, y - e, z + e))
+    c = distance(field, (x - e, y + e, z - e))
+    d = distance(field, (x + e, y + e, z + e))
     return unit((a - b - c + d, -a - b + c + d, -a + b - c + d))

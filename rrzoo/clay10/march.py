@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rrzoo.clay10.field import distance
+from rrzoo.clay10.field import Field, distance
 from rrzoo.clay10.jit import compiled
 from rrzoo.clay10.vectors import Vector, advance
 
@@ -29,18 +29,16 @@ def box_span(bounds: np.ndarray, origin: Vector, direction: Vector) -> tuple[flo
 
 
 @compiled
-def trace(
-    parts: np.ndarray, bounds: np.ndarray, origin: Vector, direction: Vector, precision: float
-) -> float:
+def trace(field: Field, origin: Vector, direction: Vector, precision: float) -> float:
     """Return the ray length to the figure, or -1 for a miss.
 
     A hit is a distance below `precision` times the ray length, so that it shrinks with perspective.
     """
-    length, leave = box_span(bounds, origin, direction)
+    length, leave = box_span(field.bounds, origin, direction)
     for _ in range(MAX_STEPS):
         if length > leave:
             return -1.0
-        clearance = distance(parts, advance(origin, direction, length))
+        clearance = distance(field, advance(origin, direction, length))
         if clearance < precision * length:
             return length
         # Some distances are estimates: step a little less far than they allow.
@@ -49,15 +47,15 @@ def trace(
 
 
 @compiled
-def sunlight(parts: np.ndarray, bounds: np.ndarray, point: Vector, sun: Vector, hardness: float) -> float:
+def sunlight(field: Field, point: Vector, sun: Vector, hardness: float) -> float:
     """Return the share of sunlight at a point: 0 in shadow, 1 in the open, a soft edge between."""
-    length, leave = box_span(bounds, point, sun)
+    length, leave = box_span(field.bounds, point, sun)
     length = max(length, 0.02)
     share = 1.0
     for _ in range(MAX_SHADOW_STEPS):
         if length > leave:
             break
-        clearance = distance(parts, advance(point, sun, length))
+        clearance = distance(field, advance(point, sun, length))
         share = min(share, hardness * clearance / length)
         if share < 0.01:
             return 0.0
@@ -66,7 +64,7 @@ def sunlight(parts: np.ndarray, bounds: np.ndarray, point: Vector, sun: Vector, 
 
 
 @compiled
-def openness(parts: np.ndarray, point: Vector, normal: Vector, size: float) -> float:
+def openness(field: Field, point: Vector, normal: Vector, size: float) -> float:
     """Return how open the surroundings of a surface point are (ambient occlusion), 0 to 1.
 
     Four probes along the normal, out to 1.44 `size`, compare their height with the clearance found there.
@@ -75,7 +73,7 @@ def openness(parts: np.ndarray, point: Vector, normal: Vector, size: float) -> f
     weight = 1.0
     for i in range(1, 5):
         height = size * i * i * 0.09
-        clearance = distance(parts, advance(point, normal, height))
+        clearance = distance(field, advance(point, normal, height))
         closed += weight * (height - min(height, clearance)) / (size * 0.9)
         weight *= 0.7
     return max(0.0, 1 - 1.15 * closed)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rrzoo.clay10.field import Field
 from rrzoo.clay10.jit import compiled
 from rrzoo.clay10.shade import ray_colour
 from rrzoo.clay10.vectors import Vector, advance, unit
@@ -37,13 +38,11 @@ def _exposed(light: float) -> float:
 
 
 @compiled
-def _sample(
-    parts: np.ndarray, bounds: np.ndarray, world: World, camera: Camera, u: float, v: float
-) -> tuple[Vector, bool]:
+def _sample(field: Field, world: World, camera: Camera, u: float, v: float) -> tuple[Vector, bool]:
     """Return exposed colour and hit at picture position u (right) and v (up), each -1 to 1."""
     direction = advance(camera.forward, camera.right, u * camera.half_width + camera.shift_x)
     direction = unit(advance(direction, camera.up, v * camera.half_width + camera.shift_y))
-    (r, g, b), is_figure = ray_colour(parts, bounds, world, camera.origin, direction)
+    (r, g, b), is_figure = ray_colour(field, world, camera.origin, direction)
     return (_exposed(r), _exposed(g), _exposed(b)), is_figure
 
 
@@ -60,20 +59,15 @@ def _contrast(image: np.ndarray, row: int, column: int) -> float:
 
 
 @compiled
-def paint(
-    parts: np.ndarray, bounds: np.ndarray, world: World, camera: Camera, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the picture, float64 (size, size, 3) in 0...1, and the figure's mask, bool (size, size).
-
-    `parts` is an array of `field.PART`; `bounds` is the box about them, float64 (2, 3).
-    """
+def paint(field: Field, world: World, camera: Camera, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the picture, float64 (size, size, 3) in 0...1, and the figure's mask, bool (size, size)."""
     first = np.zeros((size, size, 3))
     mask = np.zeros((size, size), np.bool_)
     for row in range(size):
         for column in range(size):
             u = (column + 0.5) / size * 2 - 1
             v = 1 - (row + 0.5) / size * 2
-            colour, is_figure = _sample(parts, bounds, world, camera, u, v)
+            colour, is_figure = _sample(field, world, camera, u, v)
             mask[row, column] = is_figure
             for channel in range(3):
                 first[row, column, channel] = math.sqrt(colour[channel])
@@ -87,7 +81,7 @@ def paint(
                 # Four samples, no two in one row or column of the 4 x 4 cells of the pixel.
                 u = (column + 0.125 + 0.25 * ((sample * 2 + 1) % 4)) / size * 2 - 1
                 v = 1 - (row + 0.125 + 0.25 * sample) / size * 2
-                colour, _ = _sample(parts, bounds, world, camera, u, v)
+                colour, _ = _sample(field, world, camera, u, v)
                 for channel in range(3):
                     total[channel] += colour[channel]
             for channel in range(3):

@@ -5,11 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter
 
-from rrzoo.clay10.assembly import KeyPoint
 from rrzoo.clay10.camera import frame, place_camera
 from rrzoo.clay10.classes import airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck
 from rrzoo.clay10.clutter import add_clutter
 from rrzoo.clay10.dice import Dice
+from rrzoo.clay10.field import Field
 from rrzoo.clay10.figure import Model
 from rrzoo.clay10.picture import Camera, paint
 from rrzoo.clay10.setting import draw_world, has_ground
@@ -27,14 +27,12 @@ BUILDERS = {
     "ship": ship.build,
     "truck": truck.build,
 }
-BOUNDS_MARGIN = 0.12
 
 
 class Scene(NamedTuple):
     """All that a picture shows: the arguments of `picture.paint`, and the generator for the finish."""
 
-    parts: np.ndarray
-    bounds: np.ndarray
+    field: Field
     world: World
     camera: Camera
     rng: np.random.Generator
@@ -53,28 +51,13 @@ def build_scene(class_number: int, class_name: str, index: int) -> Scene:
     world = draw_world(dice, staging, view)
     if on_ground and world.ground != Ground.WATER:
         add_clutter(model, dice, staging.place, view)
-    parts = model.parts
-    return Scene(parts, _bounds(parts, model.key_points), world, camera, rng)
-
-
-def _bounds(parts: np.ndarray, points: list[KeyPoint]) -> np.ndarray:
-    """Return the box about all parts, lowest corner and highest: float64 (2, 3).
-
-    Key points lie close to the surface, the parts' reach is generous: the box is where both boxes overlap.
-    """
-    solid = parts[parts["hollow"] == 0]
-    centre, reach = solid["centre"], solid["reach"][:, None]
-    position = np.array([point.position for point in points])
-    radius = np.array([point.radius for point in points])[:, None]
-    low = np.maximum((centre - reach).min(0), (position - radius).min(0) - BOUNDS_MARGIN)
-    high = np.minimum((centre + reach).max(0), (position + radius).max(0) + BOUNDS_MARGIN)
-    return np.stack([low, high])
+    return Scene(model.field(), world, camera, rng)
 
 
 def draw(class_number: int, class_name: str, index: int, size: int) -> np.ndarray:
     """Return the finished picture, uint8 (size, size, 3)."""
     scene = build_scene(class_number, class_name, index)
-    image, _ = paint(scene.parts, scene.bounds, scene.world, scene.camera, size)
+    image, _ = paint(scene.field, scene.world, scene.camera, size)
     return finish(image, scene.rng)
 
 

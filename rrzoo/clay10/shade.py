@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
-
-from rrzoo.clay10.field import distance, surface_normal
+from rrzoo.clay10.field import Field, distance, surface_normal
 from rrzoo.clay10.ground import ground_colour, wall_colour
 from rrzoo.clay10.jit import compiled
 from rrzoo.clay10.march import openness, sunlight, trace
@@ -33,8 +31,7 @@ def _diffuse(world: World, normal: Vector, direct: float, openness: float, chann
 
 @compiled
 def lit_colour(
-    parts: np.ndarray,
-    bounds: np.ndarray,
+    field: Field,
     world: World,
     point: Vector,
     normal: Vector,
@@ -48,15 +45,13 @@ def lit_colour(
     free = 1.0
     sun_share = 1.0
     if with_shadows:
-        free = openness(parts, point, normal, world.occlusion_size)
+        free = openness(field, point, normal, world.occlusion_size)
         if world.ground != Ground.NONE and normal[1] < 0.9:
             # The ground is no part of the field, so darken here what is close above it.
             lift = smoothstep(-0.02, world.occlusion_size * 0.8, point[1])
             free *= 0.55 + 0.45 * lift * (1.0 if normal[1] > 0 else 1 + 0.3 * normal[1])
         if facing > 0:
-            sun_share = sunlight(
-                parts, bounds, advance(point, normal, 0.01), world.sun, world.shadow_hardness
-            )
+            sun_share = sunlight(field, advance(point, normal, 0.01), world.sun, world.shadow_hardness)
     direct = max(facing, 0.0) * sun_share
     colour = (
         colour[0] * _diffuse(world, normal, direct, free, 0),
@@ -74,12 +69,10 @@ def lit_colour(
 
 
 @compiled
-def figure_colour(
-    parts: np.ndarray, bounds: np.ndarray, world: World, point: Vector, direction: Vector, with_shadows: bool
-) -> Vector:
+def figure_colour(field: Field, world: World, point: Vector, direction: Vector, with_shadows: bool) -> Vector:
     """Return the light from a point on the figure's surface."""
-    normal = surface_normal(parts, point)
-    colour, gloss = surface_colour(parts, point, normal)
+    normal = surface_normal(field, point)
+    colour, gloss = surface_colour(field.parts, point, normal)
     if gloss == 0:
         # Clay is mottled and slightly dented.
         x, y, z = scaled(point, 6 * world.detail)
@@ -88,7 +81,7 @@ def figure_colour(
         dent = 0.28 * (value_noise(x, y, z) - 0.5)
         other_dent = 0.28 * (value_noise(z, x, y) - 0.5)
         normal = unit(add(normal, (dent, -0.5 * dent, other_dent)))
-    return lit_colour(parts, bounds, world, point, normal, direction, colour, gloss, with_shadows)
+    return lit_colour(field, world, point, normal, direction, colour, gloss, with_shadows)
 
 
 @compiled
@@ -97,9 +90,7 @@ def _far_fade(world: World, length: float) -> float:
 
 
 @compiled
-def water_colour(
-    parts: np.ndarray, bounds: np.ndarray, world: World, point: Vector, direction: Vector, length: float
-) -> Vector:
+def water_colour(field: Field, world: World, point: Vector, direction: Vector, length: float) -> Vector:
     """Return the light from water: its own colour, the mirrored sky and figure in small waves, foam."""
     x = point[0] * world.detail
     z = point[2] * world.detail
@@ -109,27 +100,25 @@ def water_colour(
     reflected = mirrored(direction, (slope_x, 1.0, slope_z))
     reflected = unit((reflected[0], abs(reflected[1]), reflected[2]))
     start = (point[0], 0.001, point[2])
-    hit = trace(parts, bounds, start, reflected, MIRROR_PRECISION)
+    hit = trace(field, start, reflected, MIRROR_PRECISION)
     if hit > 0:
-        mirror = figure_colour(parts, bounds, world, advance(start, reflected, hit), reflected, False)
+        mirror = figure_colour(field, world, advance(start, reflected, hit), reflected, False)
         glint = 0.0
     else:
         mirror = sky_colour(world, reflected)
         glint = 2 * max(0.0, dot(reflected, world.sun)) ** 90
     own = scaled(world.ground_colour, 0.8 + 0.5 * fractal_noise(x, z, 3.0))
     share = 0.12 + 0.75 * (1 - min(1.0, reflected[1])) ** 3
-    foam = 0.35 * smoothstep(0.10 / world.detail, 0.0, distance(parts, (point[0], 0.0, point[2])))
+    foam = 0.35 * smoothstep(0.10 / world.detail, 0.0, distance(field, (point[0], 0.0, point[2])))
     return add(mixed(own, mirror, share), (glint + foam, glint + foam, glint + foam))
 
 
 @compiled
-def dry_ground_colour(
-    parts: np.ndarray, bounds: np.ndarray, world: World, point: Vector, direction: Vector, length: float
-) -> Vector:
+def dry_ground_colour(field: Field, world: World, point: Vector, direction: Vector, length: float) -> Vector:
     """Return the light from the ground, with the figure's shadow and haze far away."""
     detail = world.detail
     colour = ground_colour(world, point[0] * detail, point[2] * detail, _far_fade(world, length))
-    colour = lit_colour(parts, bounds, world, point, UP, direction, colour, 0.0, True)
+    colour = lit_colour(field, world, point, UP, direction, colour, 0.0, True)
     haze = 0.55 * (1 - math.exp(-0.0003 * (length * detail) ** 2))
     return mixed(colour, world.horizon, haze)
 
@@ -147,17 +136,15 @@ def _wall_length(world: World, origin: Vector, direction: Vector) -> float:
 
 
 @compiled
-def ray_colour(
-    parts: np.ndarray, bounds: np.ndarray, world: World, origin: Vector, direction: Vector
-) -> tuple[Vector, bool]:
+def ray_colour(field: Field, world: World, origin: Vector, direction: Vector) -> tuple[Vector, bool]:
     """Return the linear colour that a ray sees and whether it is the figure (or scenery built like it)."""
     to_ground = 1e9
     if world.ground != Ground.NONE and direction[1] < -1e-4:
         to_ground = -origin[1] / direction[1]
-    to_figure = trace(parts, bounds, origin, direction, PRECISION)
+    to_figure = trace(field, origin, direction, PRECISION)
     if 0 < to_figure < to_ground:
         point = advance(origin, direction, to_figure)
-        return figure_colour(parts, bounds, world, point, direction, True), True
+        return figure_colour(field, world, point, direction, True), True
     to_wall = _wall_length(world, origin, direction)
     if to_wall < 1e8 and to_wall < to_ground:
         x, y, z = advance(origin, direction, to_wall)
@@ -166,5 +153,5 @@ def ray_colour(
         return sky_colour(world, direction), False
     x, _, z = advance(origin, direction, to_ground)
     if world.ground == Ground.WATER:
-        return water_colour(parts, bounds, world, (x, 0.0, z), direction, to_ground), False
-    return dry_ground_colour(parts, bounds, world, (x, 0.0, z), direction, to_ground), False
+        return water_colour(field, world, (x, 0.0, z), direction, to_ground), False
+    return dry_ground_colour(field, world, (x, 0.0, z), direction, to_ground), False

@@ -53,7 +53,8 @@ class Assembly:
         """
         parts = self.parts
         solid = parts[parts["hollow"] == 0]
-        centre, reach = solid["centre"], solid["reach"][:, None]
+        centre = solid["centre"]
+        reach = solid["reach"][:, None] + np.linalg.norm(solid["middle"] - centre, axis=1)[:, None]
         position = np.array([point.position for point in self.key_points])
         radius = np.array([point.radius for point in self.key_points])[:, None] + BOUNDS_MARGIN
         low = np.maximum((centre - reach).min(0), (position - radius).min(0))
@@ -79,8 +80,11 @@ class Assembly:
 
     def mark(self, position: Point, radius: float = 0.0, side: int = 1) -> None:
         """Make a ball count for the frame."""
-        placed = self._scale * (self._turn @ (np.asarray(position) * (side, 1, 1))) + self._origin
-        self.key_points.append(KeyPoint(placed, radius * self._scale, self.role))
+        self.key_points.append(KeyPoint(self._placed(position, side), radius * self._scale, self.role))
+
+    def _placed(self, point: Point, side: int) -> np.ndarray:
+        """Return the place in the world of a point, or of its mirror image, in the current frame."""
+        return self._scale * (self._turn @ (np.asarray(point) * (side, 1, 1))) + self._origin
 
     def _add(
         self,
@@ -98,42 +102,39 @@ class Assembly:
         rounding: float = 0.0,
         taper_z: float = 0.0,
         taper_y: float = 0.0,
+        middle: np.ndarray | None = None,
     ) -> None:
         """Add a part, given in the current frame; the columns of `axes` are its x, y and z directions."""
         material = paint if isinstance(paint, Material) else Material(paint)
         scale = self._scale
-        seam = self.blend if blend is None else blend
         for side in BOTH_SIDES if mirror else (1,):
             flip = np.diag([side, 1.0, 1.0])
-            placed = self._turn @ flip @ axes
+            placed_axes = self._turn @ flip @ axes
             if shape != Shape.CONE:
-                placed = placed @ flip  # a rotation again, so that the part's own x can be mirrored below
-            if shape == Shape.BOX:
-                own_bend = bend * side  # a slope, which scales with nothing
-            elif shape == Shape.CONE:
-                own_bend = bend
-            else:
-                own_bend = bend * scale
-            position = scale * (self._turn @ (flip @ centre)) + self._origin
-            record = (
-                shape,
-                tuple(position),
-                placed.T,
-                tuple(length * scale for length in size),
-                own_bend,
-                rounding * scale,
-                seam * scale,
-                reach * scale,
-                hollow,
-                taper_z,
-                taper_y,
-                material.colour,
-                material.second_colour or material.colour,
-                material.pattern,
-                material.pattern_scale,
-                material.gloss,
-            )
-            self._records.append(record)
+                # A rotation again: these shapes are symmetric in their own x, but for the shear.
+                placed_axes = placed_axes @ flip
+            # Shear and stretch are ratios, a hull's sheer is a length.
+            own_bend = {Shape.BOX: bend * side, Shape.CONE: bend}.get(shape, bend * scale)
+            record = {
+                "kind": shape,
+                "centre": tuple(self._placed(centre, side)),
+                "axes": placed_axes.T,
+                "lengths": tuple(length * scale for length in size),
+                "bend": own_bend,
+                "rounding": rounding * scale,
+                "blend": (self.blend if blend is None else blend) * scale,
+                "middle": tuple(self._placed(centre if middle is None else middle, side)),
+                "reach": reach * scale,
+                "hollow": hollow,
+                "taper_z": taper_z,
+                "taper_y": taper_y,
+                "colour": material.colour,
+                "second_colour": material.second_colour or material.colour,
+                "pattern": material.pattern,
+                "pattern_scale": material.pattern_scale,
+                "gloss": material.gloss,
+            }
+            self._records.append(tuple(record[name] for name in PART.names or ()))
             if not hollow:
                 for point, radius in marks:
                     self.mark(point, radius, side)

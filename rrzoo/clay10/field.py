@@ -43,7 +43,8 @@ PART = np.dtype(
         ("bend", np.float64),
         ("rounding", np.float64),
         ("blend", np.float64),  # width of the smooth seam to the parts before it; 0 for a sharp one
-        ("reach", np.float64),  # radius of a ball about the centre that contains the part
+        ("middle", np.float64, 3),
+        ("reach", np.float64),  # radius of a ball about the middle that contains the part
         ("hollow", np.int64),  # 1: cut this part out of the parts before it
         ("taper_z", np.float64),
         ("taper_y", np.float64),
@@ -176,9 +177,9 @@ def part_distance(part: np.record, point: Vector) -> float:
 @compiled
 def within_reach(part: np.record, point: Vector, margin: float) -> bool:
     """Tell whether the point is nearer than `margin` to the ball around the part."""
-    x = point[0] - part.centre[0]
-    y = point[1] - part.centre[1]
-    z = point[2] - part.centre[2]
+    x = point[0] - part.middle[0]
+    y = point[1] - part.middle[1]
+    z = point[2] - part.middle[2]
     limit = part.reach + margin
     return x * x + y * y + z * z <= limit * limit
 

@@ -56,8 +56,11 @@ class Model(Assembly):
         axes = np.stack([side, np.cross(along, side), along], 1)
         marks = [(start, start_radius * 0.9), (end, end_radius * 0.9)] if marked else []
         size = (start_radius, end_radius, length)
-        reach = length + max(start_radius, end_radius) * max(1, squash)
-        self._add(Shape.CONE, start, axes, size, paint, reach, marks, bend=squash, **options)
+        # The stretched distance of a squashed cone may be less than that to a tight ball about it.
+        tight = squash == 1
+        middle = start + along * (length / 2) if tight else start
+        reach = (length / 2 if tight else length) + max(start_radius, end_radius) * max(1, squash)
+        self._add(Shape.CONE, start, axes, size, paint, reach, marks, bend=squash, middle=middle, **options)
 
     def chain(
         self, points: Sequence[Point], radii: Sequence[float], paint: Material | Colour, **options: Any

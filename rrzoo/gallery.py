@@ -162,7 +162,7 @@ class Gallery:
         if isinstance(source, Dataset):
             read: Callable[[int, int], list[np.ndarray]] = lambda start, stop: list(source.images[start:stop])  # noqa: E731
             sources = [f"{source.name}/{source.split}/{row}" for row in range(len(source))]
-            labels, classes = source.labels, source.classes
+            labels, classes = source.known_labels, source.classes
             shipped = source.name in SHIPPED
         else:
             folder = Path(source)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
 from rrzoo.gallery import INDEX, Gallery
-from rrzoo.images import Images, read_all, to_square
+from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.recipes import ModelConfig
 from rrzoo.relation import RelationHead
 
@@ -146,8 +146,6 @@ class Model(nn.Module):
 
 def _batches(images: Images) -> Iterator[list[np.ndarray]]:
     """Read images a batch at a time, so that many large files are never in memory together."""
-    if isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4):
-        for start in range(0, len(images), BATCH):
-            yield read_all(images[start : start + BATCH])
-    else:
-        yield read_all(images)
+    given = listed(images)
+    for start in range(0, len(given), BATCH):
+        yield read_all(given[start : start + BATCH])

@@ -25,7 +25,7 @@ FOLDS, FOLD_IMAGES = 10, 1_000
 def load(name: str, split: str, root: Path, how: Decoding) -> Dataset:
     """Load a split of STL-10 or, called stl10-standin, of its stand-in. See `rrzoo.datasets.load`."""
     folder = root / name / FOLDER
-    if name == "stl10" and not folder.is_dir() and (root / FOLDER).is_dir():
+    if name == "stl10" and not folder.is_dir():
         folder = root / FOLDER
     if not folder.is_dir():
         if name == STANDIN:

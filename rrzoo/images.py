@@ -70,6 +70,8 @@ def read(image: ImageLike) -> np.ndarray:
         ) from None
     except Image.DecompressionBombError:
         raise errors.ImageError(_too_large(path.name)) from None
+    except OSError as problem:
+        raise errors.ImageError(f"{path.name} can't be read: {problem.strerror or problem}") from None
 
 
 def read_all(images: Images) -> list[np.ndarray]:

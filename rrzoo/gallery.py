@@ -5,6 +5,7 @@ three files: `index.faiss`, `gallery.safetensors` and the manifest `gallery.json
 SHA-256 of the other two.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+from safetensors.numpy import save_file as save_tensors
 
 from rrzoo import datasets, errors, images
 from rrzoo.datasets import Dataset
@@ -188,13 +189,15 @@ class Gallery:
             shipped = splits[0] if len(splits) == 1 and splits[0].name in SHIPPED else None
 
         features, labels, sources = [], [], []
-        content: list[bytes] = []
+        content, ends = bytearray(), []
         with ThreadPoolExecutor(ENCODERS) as encoders:
             for read, (pictures, batch_labels, batch_sources) in batches:
                 if pictures:
                     encoded = encoders.map(Thumbnails.encode, [] if shipped else pictures)
                     features.append(model.features(pictures))
-                    content += encoded
+                    for file in encoded:
+                        content += file
+                        ends.append(len(content))
                 labels += batch_labels
                 sources += batch_sources
                 if progress:
@@ -204,7 +207,8 @@ class Gallery:
         unit, lengths = _unit(np.concatenate(features))
         index = _faiss().IndexFlatIP(unit.shape[1])
         index.add(unit)
-        shown: Pictures = DatasetPictures(shipped) if shipped else _joined(content)
+        thumbnails = Thumbnails(np.frombuffer(content, np.uint8), np.array(ends, np.int64))
+        shown = DatasetPictures(shipped) if shipped else thumbnails
         numbers = np.array(labels, np.int64)
         return cls(model, index, lengths, numbers, classes, sources, shown, description, tuple(skipped))
 
@@ -235,32 +239,45 @@ class Gallery:
         return Hit(score, label, self._pictures[row], self.sources[row], row)
 
     def save(self, folder: Path) -> None:
-        """Write the three files into `folder`. The manifest comes last: what is interrupted before is refused."""
+        """Write the three files into `folder`. The manifest comes last: what is interrupted before is refused.
+
+        Raises:
+            errors.GalleryError: the folder can't be written, or there is no room.
+        """
         tensors = {"labels": self.labels, "lengths": self._lengths}
         dataset = None
         if isinstance(self._pictures, Thumbnails):
             tensors |= {"thumbnails": self._pictures.content, "thumbnail_ends": self._pictures.ends}
         elif isinstance(self._pictures, DatasetPictures):
             dataset = f"{self._pictures.dataset.name}/{self._pictures.dataset.split}"
-        files = {INDEX: _faiss().serialize_index(self._index).tobytes(), TENSORS: save_tensors(tensors)}
-        manifest = Manifest(
-            model=self.model.name,
-            fingerprint=self.model.fingerprint,
-            rows=len(self),
-            dimension=self._index.d,
-            metric="cosine",
-            classes=self.classes,
-            sources=tuple(self.sources),
-            dataset=dataset,
-            sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-            description=self.description,
-        )
-        files[MANIFEST] = json.dumps(asdict(manifest), indent=1).encode()
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            unfinished = folder / f".{name}.{os.getpid()}"
-            unfinished.write_bytes(content)
-            unfinished.replace(folder / name)
+        unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (INDEX, TENSORS, MANIFEST)}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            unfinished[INDEX].write_bytes(_faiss().serialize_index(self._index))
+            save_tensors(tensors, unfinished[TENSORS])
+            manifest = Manifest(
+                model=self.model.name,
+                fingerprint=self.model.fingerprint,
+                rows=len(self),
+                dimension=self._index.d,
+                metric="cosine",
+                classes=self.classes,
+                sources=tuple(self.sources),
+                dataset=dataset,
+                sha256={name: _sha256(unfinished[name]) for name in (INDEX, TENSORS)},
+                description=self.description,
+            )
+            unfinished[MANIFEST].write_text(json.dumps(asdict(manifest), indent=1))
+            for name, path in unfinished.items():
+                path.replace(folder / name)
+        except (OSError, SafetensorError) as problem:
+            raise errors.GalleryError(
+                f"the gallery can't be written to {folder} ({problem}): make room there, or name another folder"
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                for path in unfinished.values():
+                    path.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, model: Embedder, folder: str | os.PathLike[str]) -> "Gallery":
@@ -376,9 +393,9 @@ def _folder_batches(
         yield min(start + BATCH, len(paths)), (pictures, labels, sources)
 
 
-def _joined(files: list[bytes]) -> Thumbnails:
-    ends = np.cumsum([len(file) for file in files], dtype=np.int64)
-    return Thumbnails(np.frombuffer(b"".join(files), np.uint8), ends)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:

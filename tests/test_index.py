@@ -189,3 +189,18 @@ def test_the_folds_protocol(random: np.random.Generator) -> None:
     ]
     assert found.tolist() == expected
     assert len(set(expected)) > 1
+
+
+def test_no_room_for_a_gallery(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    code = f"""
+import resource, rrzoo
+gallery = rrzoo.Gallery.build(rrzoo.load("conv4-cifar10"), "{photos}")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+gallery.save(__import__("pathlib").Path("{tmp_path}/full"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "GalleryError: the gallery can't be written to" in done.stderr.splitlines()[-1]
+    assert list((tmp_path / "full").iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.GalleryError, match="Not a directory"):
+        rrzoo.Gallery.build(model, photos).save(tmp_path / "file" / "gallery")

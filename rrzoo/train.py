@@ -65,7 +65,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = backbones.create(recipe.backbone)
-        head = relation.RelationHead(backbone.feature_size)
+        head = relation.RelationHead(backbone.feature_size, recipe.aggregation)
     learner = nn.ModuleDict({"backbone": backbone, "relation_head": head})
     optimizer = torch.optim.Adam(learner.parameters(), lr=recipe.learning_rate)
     first_epoch, seconds_before = _start(run, recipe, dataset, learner, optimizer, resume)

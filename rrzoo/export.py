@@ -127,7 +127,7 @@ def _random_pair_scores(model: Model, features: np.ndarray) -> tuple[float, ...]
     """Return the 0th to 100th percentile of the relation scores of random pairs of images."""
     left, right = _random_pairs(len(features))
     scores = model.relate_features(features[left], features[right])
-    return tuple(round(float(score), 6) for score in np.percentile(scores, np.arange(101)))
+    return tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
 
 
 def _random_pairs(count: int) -> tuple[np.ndarray, np.ndarray]:

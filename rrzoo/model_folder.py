@@ -72,7 +72,8 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Model:
         raise errors.ModelFolderError(f"{folder} is not a folder: name one that holds {CONFIG} and {WEIGHTS}")
     config = read_config(folder)
     try:
-        model = Model(config, folder)
+        with torch.random.fork_rng(devices=[]):  # the random weights to be replaced cost no one their random numbers
+            model = Model(config, folder)
         model.load_state_dict(_finite(load_file(folder / WEIGHTS)), strict=True)
     except FileNotFoundError:
         raise errors.ModelFolderError(f"{folder} has no {WEIGHTS}: fetch or export the model again") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -88,7 +88,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         epoch_started = time.perf_counter()
         totals = np.zeros(3)  # loss, accuracy on positive pairs, on negative pairs
         for step in range(steps):
-            batch = np.sort(order[step * recipe.batch_size : (step + 1) * recipe.batch_size])
+            batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
             pixels = torch.from_numpy(dataset.images[batch]).permute(0, 3, 1, 2)  # (M, 3, H, W)
             drawn = views.draw(recipe.seed, epoch, batch, recipe.views, *size)
             inputs = views.apply(pixels, drawn, recipe.image_size, mean, std)  # (K * M, 3, S, S)
@@ -210,20 +210,25 @@ def _save_checkpoint(
 
 
 def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: torch.optim.Adam) -> tuple[int, float]:
-    with safe_open(run / CHECKPOINT, "pt") as file:
-        metadata = file.metadata()
+    try:
+        with safe_open(run / CHECKPOINT, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
         saved = from_dict(Recipe, json.loads(metadata["recipe"]))
-        if saved != recipe:
-            changed = [
-                f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
-                for field in dataclasses.fields(recipe)
-                if getattr(saved, field.name) != getattr(recipe, field.name)
-            ]
-            raise errors.TrainingError(
-                f"{run} was started with another recipe ({'; '.join(changed)}): "
-                "resume with the same options, or delete the folder to start anew"
-            )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        raise errors.TrainingError(
+            f"{run / CHECKPOINT} can't be read ({problem}): delete {run} to start anew"
+        ) from None
+    if saved != recipe:
+        changed = [
+            f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
+            for field in dataclasses.fields(recipe)
+            if getattr(saved, field.name) != getattr(recipe, field.name)
+        ]
+        raise errors.TrainingError(
+            f"{run} was started with another recipe ({'; '.join(changed)}): "
+            "resume with the same options, or delete the folder to start anew"
+        )
     learner.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
     for name, parameter in learner.named_parameters():
         optimizer.state[parameter] = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}

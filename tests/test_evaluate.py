@@ -1,0 +1,61 @@
+"""Measurements against their definitions."""
+
+import numpy as np
+import pytest
+import torch
+
+from rrzoo import evaluate
+
+
+def blobs(random: np.random.Generator, rows: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(rows) % 4
+    centres = np.array([[3, 0, 0], [0, 3, 0], [0, 0, 3], [3, 3, 3]])
+    return (centres[labels] + spread * random.normal(size=(rows, 3))).astype(np.float32), labels
+
+
+def test_probe_is_at_the_minimum(random: np.random.Generator) -> None:
+    """The gradient of the stated objective is zero there, and the problem is convex: nothing is lower."""
+    features, labels = blobs(random, 400, 1.5)
+    features = features * [1, 100, 0.01] + [5, -300, 2]  # scales that only standardised features survive
+    weight, bias = evaluate.fit_linear_probe(features.astype(np.float32), labels, 4)
+    mean, std = features.mean(0), features.std(0)
+    scaled = torch.tensor((features - mean) / std)
+    w = torch.tensor(weight * std, requires_grad=True)
+    b = torch.tensor(bias + weight @ mean, requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(scaled @ w.T + b, torch.tensor(labels))
+    (loss + evaluate.PROBE_L2 / 2 * w.square().sum()).backward()
+    assert w.grad.abs().max() < 1e-4
+    assert b.grad.abs().max() < 1e-4
+
+
+def test_probe_accuracy(random: np.random.Generator) -> None:
+    train, test = blobs(random, 400, 0.3), blobs(random, 200, 0.3)
+    assert evaluate.linear_probe_accuracy(*train, *test) == 1.0
+    shuffled = random.permutation(train[1])
+    assert evaluate.linear_probe_accuracy(train[0], shuffled, *test) < 0.6
+
+
+def test_probe_survives_a_constant_feature(random: np.random.Generator) -> None:
+    train, labels = blobs(random, 100, 0.3)
+    train[:, 1] = 7
+    weight, bias = evaluate.fit_linear_probe(train, labels, 4)
+    assert np.isfinite(weight).all()
+    assert np.isfinite(bias).all()
+
+
+def test_knn_equals_loops(random: np.random.Generator) -> None:
+    (train, labels), (test, truth) = blobs(random, 90, 2.0), blobs(random, 40, 2.0)
+    right = 0
+    for query, label in zip(test, truth, strict=True):
+        similarity = [query @ row / np.linalg.norm(query) / np.linalg.norm(row) for row in train]
+        votes = np.zeros(4)
+        for neighbour in np.argsort(similarity)[::-1][:20]:
+            votes[labels[neighbour]] += np.exp(similarity[neighbour] / 0.07)
+        right += votes.argmax() == label
+    assert evaluate.knn_accuracy(train, labels, test, truth) == pytest.approx(right / 40)
+
+
+def test_auc_equals_counting_pairs(random: np.random.Generator) -> None:
+    positive, negative = random.integers(0, 9, 60) / 8, random.integers(0, 7, 70) / 8  # with ties
+    counted = np.mean([(p > n) + (p == n) / 2 for p in positive for n in negative])
+    assert evaluate.auc(positive, negative) == pytest.approx(counted)

@@ -1,0 +1,138 @@
+"""Galleries: search against brute force, there and back, and everything that can be wrong with one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rrzoo
+from conftest import smooth_image
+from rrzoo import datasets, errors
+from rrzoo.recipes import Architecture, ModelConfig
+
+
+@pytest.fixture
+def photos(tmp_path: Path, random: np.random.Generator) -> Path:
+    """A folder of twelve images: ten in two class folders, two beside them."""
+    folder = tmp_path / "photos"
+    for name in [f"{kind}/{i}.png" for kind in ("sea", "hills/far") for i in range(5)] + ["x.png", "y.jpg"]:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(smooth_image(random, *random.integers(20, 300, 2))).save(path)
+    return folder
+
+
+def test_search_equals_brute_force(model: rrzoo.Model, random: np.random.Generator) -> None:
+    figures = datasets.load("clay10", "test")
+    gallery = rrzoo.Gallery.build(model, figures)
+    queries = [smooth_image(random, 40, 40) for _ in range(5)]
+    similarity = model.embed(queries) @ model.embed(figures.images).T
+    for hits, expected in zip(gallery.search(queries, k=7), similarity, strict=True):
+        rows = np.argsort(-expected, kind="stable")[:7]
+        np.testing.assert_allclose([hit.score for hit in hits], expected[rows], atol=1e-5)
+        assert [hit.row for hit in hits] == rows.tolist()
+        assert [hit.label for hit in hits] == [figures.classes[figures.labels[row]] for row in rows]
+        np.testing.assert_array_equal(np.asarray(hits[0].thumbnail), figures.images[rows[0]])
+    np.testing.assert_allclose(gallery.features(), model.features(figures.images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder(model: rrzoo.Model, photos: Path) -> None:
+    gallery = rrzoo.Gallery.build(model, photos)
+    assert len(gallery) == 12
+    assert gallery.classes == ("hills", "sea")
+    ((first, *_),) = gallery.search(photos / "sea" / "3.png", k=1)
+    assert (first.source, first.label) == ("sea/3.png", "sea")
+    assert first.score == pytest.approx(1, abs=1e-5)
+    assert max(first.thumbnail.size) <= 160
+    ((first,),) = gallery.search(photos / "x.png", k=1)
+    assert (first.source, first.label) == ("x.png", None)
+
+
+def test_more_hits_than_images(model: rrzoo.Model, photos: Path) -> None:
+    assert len(rrzoo.Gallery.build(model, photos).search(photos / "x.png", k=100)[0]) == 12
+
+
+def test_there_and_back(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    for source in (photos, datasets.load("clay10", "test")):
+        gallery = rrzoo.Gallery.build(model, source)
+        folder = tmp_path / f"saved-{len(gallery)}"
+        gallery.save(folder)
+        again = rrzoo.Gallery.load(model, folder)
+        before, after = (g.search(photos / "x.png", k=5)[0] for g in (gallery, again))
+        for one, other in zip(before, after, strict=True):
+            assert (one.score, one.label, one.source, one.row) == (other.score, other.label, other.source, other.row)
+            np.testing.assert_array_equal(np.asarray(one.thumbnail), np.asarray(other.thumbnail))
+        np.testing.assert_array_equal(gallery.features(), again.features())
+
+
+def test_images_that_ship_are_not_stored_again(tmp_path: Path, model: rrzoo.Model) -> None:
+    rrzoo.Gallery.build(model, datasets.load("clay10", "test")).save(tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000
+
+
+def test_the_shipped_gallery_is_the_models(model: rrzoo.Model) -> None:
+    assert model.folder is not None
+    shipped, built = model.gallery(), rrzoo.Gallery.build(model, datasets.load("clay10", "test"))
+    np.testing.assert_allclose(shipped.features(), built.features(), rtol=1e-4, atol=1e-4)
+
+
+def other_model() -> rrzoo.Model:
+    return rrzoo.Model(ModelConfig("other", Architecture("conv4", 32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))))
+
+
+def test_another_models_gallery_is_refused(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    rrzoo.Gallery.build(model, photos).save(tmp_path / "g")
+    with pytest.raises(errors.GalleryError, match=r"of another model \(conv4-cifar10.*build the gallery anew"):
+        rrzoo.Gallery.load(other_model(), tmp_path / "g")
+
+
+def flip_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def forget_a_source(folder: Path) -> None:
+    manifest = json.loads((folder / "gallery.json").read_text())
+    manifest["sources"].pop()
+    (folder / "gallery.json").write_text(json.dumps(manifest))
+
+
+DAMAGE = {
+    "index changed": (lambda f: flip_byte(f / "index.faiss"), "index.faiss is not the file"),
+    "tensors changed": (lambda f: flip_byte(f / "gallery.safetensors"), "gallery.safetensors is not the file"),
+    "index cut": (lambda f: (f / "index.faiss").write_bytes(b"IxFI"), "index.faiss is not the file"),
+    "no index": (lambda f: (f / "index.faiss").unlink(), "index.faiss is not there"),
+    "no manifest": (lambda f: (f / "gallery.json").unlink(), "gallery.json is not there"),
+    "manifest cut": (lambda f: (f / "gallery.json").write_text('{"model": '), "is damaged"),
+    "a source less": (forget_a_source, "do not all have 12 rows"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named(model: rrzoo.Model, photos: Path, tmp_path: Path, damage: str) -> None:
+    rrzoo.Gallery.build(model, photos).save(tmp_path / "g")
+    hurt, message = DAMAGE[damage]
+    hurt(tmp_path / "g")
+    with pytest.raises(errors.GalleryError, match=message):
+        rrzoo.Gallery.load(model, tmp_path / "g")
+
+
+def test_empty_and_missing_folders(model: rrzoo.Model, tmp_path: Path) -> None:
+    with pytest.raises(errors.GalleryError, match="holds no images"):
+        rrzoo.Gallery.build(model, tmp_path)
+    with pytest.raises(errors.GalleryError, match="is not a folder"):
+        rrzoo.Gallery.build(model, tmp_path / "none")
+
+
+def test_a_broken_image_is_named(model: rrzoo.Model, photos: Path) -> None:
+    (photos / "sea" / "2.png").write_bytes(b"broken")
+    with pytest.raises(errors.GalleryError, match=r"sea/2\.png.*Replace or remove it"):
+        rrzoo.Gallery.build(model, photos)
+
+
+def test_k_below_one(model: rrzoo.Model) -> None:
+    with pytest.raises(errors.ArgumentError, match="k is 0"):
+        model.gallery().search(np.zeros((8, 8, 3), np.uint8), k=0)

@@ -1,0 +1,133 @@
+"""Images that nobody has checked."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rrzoo import errors, images
+
+
+def png(width: int, height: int, rows: bytes) -> bytes:
+    """Return an 8-bit grey PNG whose pixel data is `rows`, whatever its header says."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def jpeg(side: int) -> bytes:
+    """Return a JPEG of noise."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_path_pil_and_array_agree(tmp_path: Path, random: np.random.Generator) -> None:
+    array = random.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    picture = Image.fromarray(array)
+    picture.save(tmp_path / "a.png")
+    for given in (array, picture, tmp_path / "a.png", str(tmp_path / "a.png")):
+        np.testing.assert_array_equal(images.read(given), array)
+        np.testing.assert_array_equal(images.read_all(given)[0], array)
+    assert len(images.read_all([array, picture])) == 2
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (40, 20), "blue")
+    picture.paste("red", (0, 0, 20, 20))  # left half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise: what was left is on top
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    shown = images.read(tmp_path / "turned.jpg")
+    assert shown.shape == (40, 20, 3)
+    assert shown[5, 10, 0] > 200
+    assert shown[35, 10, 2] > 200
+
+
+def test_transparency_lies_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (images.read(tmp_path / "clear.png") == 255).all()
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([0, 0, 0, 9, 9, 9])
+    palette.save(tmp_path / "palette.png", transparency=1)
+    assert (images.read(tmp_path / "palette.png") == 255).all()
+
+
+def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 32768, np.uint16)).save(tmp_path / "grey16.png")
+    assert (images.read(tmp_path / "grey16.png") == 128).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "CMYK", "YCbCr"])
+def test_modes(mode: str) -> None:
+    shown = images.read(Image.new("RGB", (9, 7), (200, 40, 40)).convert(mode))
+    assert shown.shape == (7, 9, 3)
+    assert shown.dtype == np.uint8
+
+
+def test_first_frame_of_an_animation(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert images.read(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+
+
+HOSTILE = {
+    "text.jpg": (b"this is no picture", "not an image"),
+    "empty.png": (b"", "not an image"),
+    "page.html": (b"<html></html>", "not an image"),
+    "drawing.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+    "cut.png": (png(64, 64, bytes(65 * 64))[:60], "damaged|not an image"),
+    "cut.jpg": (jpeg(64)[:900], "damaged"),
+    "huge.png": (png(20000, 20000, b""), "50 million pixels"),
+    "large.png": (png(12000, 12000, b""), "50 million pixels"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files(tmp_path: Path, name: str) -> None:
+    content, message = HOSTILE[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(errors.ImageError, match=message) as caught:
+        images.read(tmp_path / name)
+    assert str(caught.value).startswith(name)
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(errors.ImageError, match="no such file"):
+        images.read(tmp_path / "none.jpg")
+    with pytest.raises(errors.ImageError, match="is a folder"):
+        images.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)],
+)
+def test_foreign_arrays(array: np.ndarray) -> None:
+    with pytest.raises(errors.ImageError, match=r"uint8 \(height, width, 3\)"):
+        images.read(array)
+
+
+def test_to_square_keeps_the_centre_and_what_fits() -> None:
+    wide = np.zeros((32, 96, 3), np.uint8)
+    wide[:, 32:64] = 200
+    square = images.to_square([wide], 32)
+    assert square.shape == (1, 32, 32, 3)
+    assert (square[0, :, 4:-4] == 200).all()
+    np.testing.assert_array_equal(images.to_square(square, 32), square)
+    assert images.to_square([], 32).shape == (0, 32, 32, 3)
+
+
+def test_find_leaves_out_what_is_hidden_or_no_image(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a/c.png", ".hidden/d.png", ".e.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in images.find(tmp_path)] == ["a/c.png", "b.JPG"]

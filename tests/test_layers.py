@@ -1,0 +1,85 @@
+"""The house's structure: who may import whom, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rrzoo
+
+PACKAGE = Path(rrzoo.__file__).parent
+LAYERS = [
+    {"errors"},
+    {"backbones", "images", "views", "relation"},
+    {"recipes", "datasets"},
+    {"evaluate", "gallery", "card"},
+    {"model"},
+    {"model_folder"},
+    {"train", "zoo"},
+    {"export"},
+    {"__init__"},
+]
+ONLY_USERS = {"faiss": {"gallery"}, "torchvision": {"backbones"}, "huggingface_hub": set(), "gradio": set()}
+
+
+def imports(path: Path) -> set[str]:
+    """Return all modules that a file imports, wherever in it, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found
+
+
+def modules() -> dict[str, Path]:
+    return {path.stem: path for path in PACKAGE.glob("*.py")}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert set(modules()) == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_a_module_imports_only_from_layers_below(name: str) -> None:
+    layer = next(number for number, names in enumerate(LAYERS) if name in names)
+    below = set().union(*LAYERS[:layer])
+    own = {found.split(".")[1] for found in imports(modules()[name]) if found.startswith("rrzoo.")} & set(modules())
+    assert own <= below, f"{name} imports {own - below}"
+
+
+@pytest.mark.parametrize(("library", "users"), ONLY_USERS.items())
+def test_a_library_has_one_user(library: str, users: set[str]) -> None:
+    found = {name for name, path in modules().items() if any(i.split(".")[0] == library for i in imports(path))}
+    assert found == users
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_import_is_light() -> None:
+    heavy = ["faiss", "gradio", "huggingface_hub", "torchvision", "numba", "pandas", "matplotlib"]
+    assert run(f"import sys, rrzoo; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
+
+
+def test_using_a_model_needs_nothing_that_only_training_needs() -> None:
+    code = """
+import sys
+sys.modules["numba"] = None  # importing it now raises ImportError
+import numpy as np
+import rrzoo
+model = rrzoo.load("conv4-cifar10")
+picture = np.zeros((40, 50, 3), np.uint8)
+print(len(model.gallery().search(picture, 3)[0]), model.classify(picture).shape, model.relate(picture, picture).shape)
+import app
+"""
+    assert run(code) == "3 (1, 10) (1,)\n"
+
+
+def test_public_names() -> None:
+    assert len(rrzoo.__all__) <= 10
+    assert all(hasattr(rrzoo, name) for name in rrzoo.__all__)

@@ -1,0 +1,106 @@
+"""What a loaded model answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import rrzoo
+from conftest import smooth_image
+from rrzoo import datasets, errors
+
+
+@pytest.fixture
+def pictures(random: np.random.Generator) -> list[np.ndarray]:
+    return [smooth_image(random, *size) for size in ((32, 32), (96, 96), (50, 120), (300, 40), (33, 31))]
+
+
+def test_embed(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    vectors = model.embed(pictures)
+    assert vectors.shape == (5, 64)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_an_image_has_one_embedding(model: rrzoo.Model, pictures: list[np.ndarray], tmp_path: Path) -> None:
+    """However it is given, and whatever is in the batch with it."""
+    together = model.embed(pictures)
+    for picture, expected in zip(pictures, together, strict=True):
+        Image.fromarray(picture).save(tmp_path / "p.png")
+        for given in (picture, Image.fromarray(picture), tmp_path / "p.png", str(tmp_path / "p.png")):
+            np.testing.assert_allclose(model.embed(given)[0], expected, atol=1e-5)
+
+
+def test_many_images_go_in_batches(model: rrzoo.Model, random: np.random.Generator) -> None:
+    images = random.integers(0, 256, (600, 32, 32, 3), dtype=np.uint8)
+    np.testing.assert_allclose(model.embed(images)[::100], model.embed(list(images[::100])), atol=1e-5)
+
+
+def test_no_images(model: rrzoo.Model) -> None:
+    assert model.embed([]).shape == (0, 64)
+    assert model.classify([]).shape == (0, 10)
+    assert model.relate([], []).shape == (0,)
+
+
+def test_classify(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    probabilities = model.classify(pictures)
+    assert probabilities.shape == (5, len(model.classes))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (probabilities >= 0).all()
+
+
+def test_relate(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    left, right = pictures[:4], pictures[1:]
+    scores = model.relate(left, right)
+    assert scores.shape == (4,)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    np.testing.assert_allclose(scores, model.relate(right, left), atol=1e-6)
+    assert (model.closer_than(model.relate(pictures, pictures)) > 0.9).all()  # a picture and itself
+
+
+def test_relate_knows_a_view_of_a_picture_from_another_picture(model: rrzoo.Model) -> None:
+    clay = datasets.load("clay10", "test").images[::25]  # 40 figures of ten classes
+    mirrored_and_cut = [picture[8:-8, -9:8:-1] for picture in clay]
+    same = model.relate(list(clay), mirrored_and_cut)
+    other = model.relate(list(clay), mirrored_and_cut[7:] + mirrored_and_cut[:7])
+    assert np.median(model.closer_than(same)) > 0.9 > np.median(model.closer_than(other))
+
+
+def test_relate_needs_pairs(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    with pytest.raises(errors.ArgumentError, match="5 images on the left and 2 on the right"):
+        model.relate(pictures, pictures[:2])
+
+
+def test_closer_than_is_a_share_that_grows(model: rrzoo.Model) -> None:
+    shares = model.closer_than(np.linspace(0, 1, 50))
+    assert (np.diff(shares) >= 0).all()
+    assert shares[0] == pytest.approx(0, abs=0.05)
+    assert shares[-1] == 1
+    median = model.config.random_pair_scores[50]
+    assert model.closer_than(np.array([median]))[0] == pytest.approx(0.5)
+
+
+def test_forward_is_that_of_a_module(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    assert not model.training
+    x = model.preprocess(pictures)
+    assert x.shape == (5, 3, 32, 32)
+    with torch.no_grad():
+        np.testing.assert_allclose(model(x).numpy(), model.features(pictures), atol=1e-5)
+
+
+def test_loading_leaves_torchs_random_state_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    rrzoo.load("conv4-cifar10")
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_the_cards_accuracy_is_reproduced(model: rrzoo.Model, real_cifar10: Path) -> None:
+    test = datasets.load("cifar10", "test", real_cifar10)
+    accuracy = (model.classify(test.images).argmax(1) == test.labels).mean()
+    assert model.config.evaluation is not None
+    assert accuracy == pytest.approx(model.config.evaluation.linear_probe, abs=5e-4)
+    assert accuracy >= 0.56

@@ -1,0 +1,196 @@
+"""Pre-training: it learns, it resumes bit for bit, and it refuses what can't be trained."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rrzoo
+from conftest import REPOSITORY, smooth_image, write_cifar10
+from rrzoo import datasets, errors, images, train
+from rrzoo.datasets import Dataset
+from rrzoo.recipes import RECIPES, Recipe
+from rrzoo.train import Pretrained
+
+RECIPE = Recipe("conv4", "none", 16, views=3, batch_size=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.5)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    random = np.random.default_rng(11)
+    images = np.stack([smooth_image(random, 20, 20) for _ in range(44)])  # 5 batches and a rest of 4
+    one = (0.5, 0.5, 0.5)
+    return Dataset("none", "train", images, np.zeros(44, np.int64), ("x",), one, one, "synthetic", "none")
+
+
+def weights(trained: Pretrained) -> dict[str, torch.Tensor]:
+    return trained.backbone.state_dict() | trained.relation_head.state_dict()
+
+
+def lines(run: Path, event: str) -> list[dict[str, object]]:
+    records = [json.loads(line) for line in (run / train.LOG).read_text().splitlines()]
+    return [record for record in records if record["event"] == event]
+
+
+def test_it_learns_to_tell_pairs_apart(tmp_path: Path) -> None:
+    figures = datasets.load("clay10", "test")
+    few = replace(figures, images=images.to_square(figures.images[::4], 32), labels=figures.labels[::4])
+    recipe = replace(RECIPE, image_size=32, views=6, batch_size=25, epochs=15)
+    trained = train.pretrain(recipe, few, tmp_path / "run")
+    epochs = lines(tmp_path / "run", "epoch")
+    assert len(epochs) == 15
+    assert epochs[-1]["loss"] < 0.62 < 0.67 < epochs[0]["loss"]
+    assert epochs[-1]["accuracy_positive"] + epochs[-1]["accuracy_negative"] > 1.25
+    assert trained.views_seen == 15 * 250 * 6
+    assert not trained.backbone.training
+
+
+def test_same_seed_same_weights(dataset: Dataset, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    one = weights(train.pretrain(RECIPE, dataset, tmp_path / "one"))
+    torch.manual_seed(2)  # of no consequence
+    two = weights(train.pretrain(RECIPE, dataset, tmp_path / "two"))
+    other = weights(train.pretrain(replace(RECIPE, seed=1), dataset, tmp_path / "three"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["linear2.weight"], other["linear2.weight"])
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = weights(train.pretrain(RECIPE, dataset, tmp_path / "whole"))
+    calls = 0
+    measure = train._measure
+
+    def crash(*arguments: torch.Tensor) -> list[float]:
+        nonlocal calls
+        calls += 1
+        if calls == 13:  # in the middle of the third epoch
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(train, "_measure", crash)
+    with pytest.raises(KeyboardInterrupt):
+        train.pretrain(RECIPE, dataset, tmp_path / "parts")
+    monkeypatch.undo()
+    parts = weights(train.pretrain(RECIPE, dataset, tmp_path / "parts", resume=True))
+    assert [record["epochs_done"] for record in lines(tmp_path / "parts", "resume")] == [2]
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_log_holds_the_whole_configuration(dataset: Dataset, tmp_path: Path) -> None:
+    train.pretrain(replace(RECIPE, epochs=1), dataset, tmp_path / "run")
+    (start,) = lines(tmp_path / "run", "start")
+    assert start["recipe"]["views"] == 3
+    assert start["data"] == "synthetic"
+    assert {"machine", "threads", "versions", "images"} <= start.keys()
+    (epoch,) = lines(tmp_path / "run", "epoch")
+    assert epoch["views_per_second"] == pytest.approx(3 * epoch["images_per_second"], rel=0.01)
+
+
+def test_a_run_is_not_started_twice(dataset: Dataset, tmp_path: Path) -> None:
+    train.pretrain(RECIPE, dataset, tmp_path / "run")
+    with pytest.raises(errors.TrainingError, match="holds an unfinished run: go on with --resume"):
+        train.pretrain(RECIPE, dataset, tmp_path / "run")
+    with pytest.raises(errors.TrainingError, match=r"another recipe \(epochs was 4, is 5\)"):
+        train.pretrain(replace(RECIPE, epochs=5), dataset, tmp_path / "run", resume=True)
+    with pytest.raises(errors.TrainingError, match="no checkpoint to resume"):
+        train.pretrain(RECIPE, dataset, tmp_path / "other", resume=True)
+
+
+def test_a_broken_checkpoint(dataset: Dataset, tmp_path: Path) -> None:
+    train.pretrain(RECIPE, dataset, tmp_path / "run")
+    path = tmp_path / "run" / train.CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(errors.TrainingError, match=r"checkpoint\.safetensors can't be read"):
+        train.pretrain(RECIPE, dataset, tmp_path / "run", resume=True)
+
+
+def test_fewer_images_than_a_batch(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(errors.ArgumentError, match="44 images are less than one batch of 64"):
+        train.pretrain(replace(RECIPE, batch_size=64), dataset, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(errors.TrainingError, match="lower the learning rate"):
+        train.pretrain(replace(RECIPE, learning_rate=1e30, decay_start=1.0), dataset, tmp_path / "run")
+
+
+def test_learning_rate() -> None:
+    rates = [train.learning_rate(RECIPE, progress) for progress in (0, 0.5, 0.75, 1)]
+    assert rates == pytest.approx([3e-3, 3e-3, 1.5e-3, 0])
+    assert train.learning_rate(replace(RECIPE, decay_start=1.0), 1.0) == 3e-3
+
+
+def script(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, REPOSITORY / "scripts" / "train.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_script_from_photographs_to_a_model_that_loads(tmp_path: Path) -> None:
+    data = write_cifar10(tmp_path / "photos", per_class=8)
+    options = ["--epochs", 1, "--views", 2, "--batch-size", 16, "--seed", 3]
+    done = script("conv4-cifar10", "--data", data, "--zoo", tmp_path / "zoo", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "random weights" in done.stdout
+    assert "raw pixels" in done.stdout
+    assert "images/s" in done.stderr
+    model = rrzoo.load(f"dir:{tmp_path / 'zoo' / 'conv4-cifar10'}")
+    assert model.config.training.recipe == replace(RECIPES["conv4-cifar10"], epochs=1, views=2, batch_size=16, seed=3)
+    assert model.classify(data / "cifar10" / "test" / "cat" / "0001.png").shape == (1, 10)
+    assert len(model.gallery()) == 1000
+    assert (tmp_path / "zoo" / "conv4-cifar10" / "log.jsonl").exists()
+    assert not (tmp_path / "zoo" / ".runs" / "conv4-cifar10").exists()
+    again = script("conv4-cifar10", "--data", data, "--zoo", tmp_path / "zoo", *options)
+    assert again.returncode == 2
+    assert "already there" in again.stderr
+
+
+def test_script_killed_and_resumed(tmp_path: Path) -> None:
+    data = write_cifar10(tmp_path / "photos", per_class=8)
+    options = ["conv4-cifar10", "--data", data, "--zoo", tmp_path / "zoo", "--views", 2, "--batch-size", 16]
+    command = [sys.executable, REPOSITORY / "scripts" / "train.py", *map(str, options), "--epochs", "100000"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = tmp_path / "zoo" / ".runs" / "conv4-cifar10"
+    deadline = time.monotonic() + 120
+    while not (run / train.CHECKPOINT).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    resumed = script(*options, "--epochs", "100000", "--resume", "--seed", 1)
+    assert resumed.returncode == 2
+    assert "seed was 0, is 1" in resumed.stderr
+    assert not (tmp_path / "zoo" / "conv4-cifar10").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["conv4-cifar"], "did you mean conv4-cifar10"),
+        (["conv4-cifar10", "--views", "1"], "views is 1: at least 2"),
+        (["conv4-cifar10", "--batch-size", "1"], "batch_size is 1: at least 2"),
+        (["conv4-cifar10", "--data", "nowhere"], "nowhere/cifar10/train is not there"),
+        (["conv4-clay10", "--resume"], "holds no checkpoint to resume"),
+    ],
+)
+def test_script_errors_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = script(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_script_help_names_every_option() -> None:
+    shown = script("--help").stdout
+    for option in ("--data", "--zoo", "--epochs", "--views", "--batch-size", "--seed", "--resume", "conv4-cifar10"):
+        assert option in shown

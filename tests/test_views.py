@@ -242,7 +242,7 @@ def kolmogorov_smirnov(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.abs(share_a - share_b).max() * np.sqrt(len(a) * len(b) / (len(a) + len(b))))
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 96), (200, 40)])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (60, 96), (200, 40), (40, 200)])
 def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
     drawn = views.draw(12, 0, np.arange(1000), 5, height, width)
     torch.manual_seed(0)
@@ -271,7 +271,9 @@ def test_jitter_is_distributed_as_torchvisions() -> None:
     theirs = [jitter.get_params(*ranges) for _ in range(5000)]
     for operation in range(4):
         factors = np.array([params[1 + operation] for params in theirs])
-        assert kolmogorov_smirnov(drawn.factors[:, operation], factors) < 1.95
+        ours = drawn.factors[:, operation]
+        assert kolmogorov_smirnov(ours, factors) < 1.95
+        assert np.allclose((ours.min(), ours.max()), ranges[operation], atol=0.005)
     orders = [tuple(order) for order in drawn.order.tolist()]
     counts = np.array([orders.count(order) for order in sorted(set(orders))])
     assert len(counts) == 24

@@ -11,12 +11,18 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from rrzoo.views import BRIGHTNESS, CONTRAST, HUE, SATURATION
 
 f32 = np.float32
-LANES = 8  # pixels that one step of `_interpolate` makes
+FLOAT, INT = ir.FloatType(), ir.IntType(32)
+FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]  # of the CPU that numba compiles for
+if "+avx512f" in FEATURES:
+    LANES, PERMUTE = 16, "llvm.x86.avx512.permvar.sf.512"
+else:
+    LANES, PERMUTE = 8, "llvm.x86.avx2.permps" if "+avx2" in FEATURES else ""
 STRIP = 1024  # pixels; their three channels are 12 kB
 DRAWN = np.dtype(  # of one row of `ViewParameters`
     [(name, np.int64) for name in ("top", "left", "height", "width")]
@@ -40,42 +46,61 @@ def _where_equal(typing, a, b, then, otherwise):
     return types.float32(types.float32, types.float32, types.float32, types.float32), code
 
 
-@intrinsic
-def _interpolate(typing, row, picks, near, far, out):
-    """Write out[j] = near[j] * row[picks[j]] + far[j] * row[picks[j] + 1] for j < LANES; 0 <= picks[j] < LANES.
+def _load(builder, address, element=FLOAT):
+    return builder.load(builder.inttoptr(address, ir.VectorType(element, LANES).as_pointer()), align=4)
 
-    Arguments are addresses, of int32 (picks) and float32. The picks are a shuffle of one vector: many times faster
-    than gathering from memory.
+
+def _store_mix(builder, near, above, far, below, address):
+    total = builder.fadd(builder.fmul(near, above), builder.fmul(far, below), flags=("contract",))
+    builder.store(total, builder.inttoptr(address, total.type.as_pointer()), align=4)
+
+
+def _pick(builder, values, indices):
+    """Return the elements of the vector `values` at `indices`, 0 to LANES - 1: one instruction where there is one."""
+    if PERMUTE:
+        function = ir.FunctionType(values.type, [values.type, indices.type])
+        return builder.call(cgutils.get_or_insert_function(builder.module, function, PERMUTE), [values, indices])
+    result = ir.Constant(values.type, ir.Undefined)
+    for j in range(LANES):
+        index = builder.extract_element(indices, ir.Constant(INT, j))
+        result = builder.insert_element(result, builder.extract_element(values, index), ir.Constant(INT, j))
+    return result
+
+
+@intrinsic
+def _mix_pixels(typing, row, indices, near, far, out):
+    """Write out[j] = near[j] * row[indices[j]] + far[j] * row[indices[j] + 1] for j < LANES; 0 <= indices[j] < LANES.
+
+    Arguments are addresses, of int32 (indices) and float32. Shuffling a vector is many times faster than gathering
+    from memory.
     """
 
     def code(context, builder, signature, arguments):
-        row, picks, near, far, out = arguments
-        int32 = ir.IntType(32)
-        ints, floats = ir.VectorType(int32, LANES), ir.VectorType(ir.FloatType(), LANES)
-
-        def load(address, kind):
-            return builder.load(builder.inttoptr(address, kind.as_pointer()), align=4)
-
-        def pick(values):
-            if "+avx2" in context.codegen().magic_tuple()[2]:  # one instruction, which LLVM doesn't find by itself
-                kind = ir.FunctionType(floats, [floats, ints])
-                permute = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.permps")
-                return builder.call(permute, [values, indices])
-            result = ir.Constant(floats, ir.Undefined)
-            for j in range(LANES):
-                index = builder.extract_element(indices, ir.Constant(int32, j))
-                result = builder.insert_element(result, builder.extract_element(values, index), ir.Constant(int32, j))
-            return result
-
-        indices = load(picks, ints)
-        next_row = builder.add(row, ir.Constant(ir.IntType(64), 4))
-        left = builder.fmul(load(near, floats), pick(load(row, floats)))
-        right = builder.fmul(load(far, floats), pick(load(next_row, floats)))
-        total = builder.fadd(left, right, flags=("contract",))
-        builder.store(total, builder.inttoptr(out, floats.as_pointer()), align=4)
+        row, indices, near, far, out = arguments
+        indices = _load(builder, indices, INT)
+        left = _pick(builder, _load(builder, row), indices)
+        right = _pick(builder, _load(builder, builder.add(row, ir.Constant(row.type, 4))), indices)
+        _store_mix(builder, _load(builder, near), left, _load(builder, far), right, out)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64, types.int64, types.int64), code
+    return types.void(*[types.int64] * 5), code
+
+
+@intrinsic
+def _mix_lines(typing, near, above, far, below, out):
+    """Write out[j] = near * above[j] + far * below[j] for j < LANES; all but the factors are addresses of float32."""
+
+    def code(context, builder, signature, arguments):
+        near, above, far, below, out = arguments
+        first, everywhere = ir.Constant(INT, 0), ir.Constant(ir.VectorType(INT, LANES), [0] * LANES)
+        spread = []
+        for factor in (near, far):
+            vector = builder.insert_element(ir.Constant(ir.VectorType(FLOAT, LANES), ir.Undefined), factor, first)
+            spread.append(builder.shuffle_vector(vector, vector, everywhere))
+        _store_mix(builder, spread[0], _load(builder, above), spread[1], _load(builder, below), out)
+        return context.get_dummy_value()
+
+    return types.void(types.float32, types.int64, types.float32, types.int64, types.int64), code
 
 
 @compiled
@@ -90,6 +115,12 @@ def _unpack(pixels, planes):
 
 
 @compiled
+def _taps(length, size):
+    """Return how many pixels of a crop of `length` make up an output pixel at most."""
+    return max(2, (2 * length + size - 1) // size)
+
+
+@compiled
 def _weigh(length, size, flip, first, weights):
     """Write which pixels of a crop make up each output pixel o: weights[k, o] of pixel first[o] + k.
 
@@ -101,7 +132,7 @@ def _weigh(length, size, flip, first, weights):
         size: of the view, px.
         flip: whether to mirror.
         first: int32 (>= size,).
-        weights: float32 (enough, >= size).
+        weights: float32 (>= _taps(length, size), >= size).
     """
     scale = length / size
     if length <= size:
@@ -118,11 +149,11 @@ def _weigh(length, size, flip, first, weights):
         low = max(int(centre - scale + 0.5), 0)
         high = min(int(centre + scale + 0.5), length)
         total = f32(0)
-        for k in range(len(weights)):
+        for k in range(_taps(length, size)):
             share = max(1.0 - abs(low + k + 0.5 - centre) / scale, 0.0)
             weights[k, o] = f32(share) if low + k < high else f32(0)
             total += weights[k, o]
-        for k in range(len(weights)):
+        for k in range(_taps(length, size)):
             weights[k, o] /= total
         first[o] = low
 
@@ -138,7 +169,7 @@ def _scale_rows(planes, top, left, height, width, size, flip, scratch):
                 source = planes[c, top + y, left:]
                 target = rows[c, y]
                 target[:] = f32(0)
-                for k in range(len(weights)):
+                for k in range(_taps(width, size)):
                     weight = weights[k]
                     for x in range(size):
                         target[x] += weight[x] * source[first[x] + k]
@@ -148,38 +179,41 @@ def _scale_rows(planes, top, left, height, width, size, flip, scratch):
         bases[g] = min(group[0], group[LANES - 1])
         for j in range(LANES):
             picks[g * LANES + j] = group[j] - bases[g]
+    # addresses instead of arrays: checking and slicing these would take longer than the few steps of a row
+    step = 4 * LANES
+    near, far, indices = weights[0].ctypes.data, weights[1].ctypes.data, picks.ctypes.data
     for c in range(3):
         for y in range(height):
-            source = planes[c, top + y, left:].ctypes.data
-            target = rows[c, y].ctypes.data
+            source = planes.ctypes.data + c * planes.strides[0] + (top + y) * planes.strides[1] + 4 * left
+            target = rows.ctypes.data + c * rows.strides[0] + y * rows.strides[1]
             for g in range(len(bases)):
-                at = 4 * LANES * g
-                _interpolate(
-                    source + 4 * bases[g],
-                    picks.ctypes.data + at,
-                    weights[0].ctypes.data + at,
-                    weights[1].ctypes.data + at,
-                    target + at,
-                )
+                at = g * step
+                _mix_pixels(source + 4 * bases[g], indices + at, near + at, far + at, target + at)
 
 
 @compiled
 def _scale_columns(height, size, scratch, begin, end, view):
     """Scale columns to `size` pixels; write lines begin..end of `view`, float32 (3, size * size)."""
     rows, first, weights, _, _ = scratch
-    for c in range(3):
-        for y in range(begin, end):
-            line = view[c, y * size : (y + 1) * size]
-            above, below = rows[c, first[y]], rows[c, min(first[y] + 1, height - 1)]
-            near, far = weights[0, y], weights[1, y]
-            for x in range(size):
-                line[x] = near * above[x] + far * below[x]
-            if height > size:
-                for k in range(2, len(weights)):
+    if height > size or size % LANES:
+        for c in range(3):
+            for y in range(begin, end):
+                line = view[c, y * size : (y + 1) * size]
+                line[:] = f32(0)
+                for k in range(_taps(height, size)):
                     source = rows[c, min(first[y] + k, height - 1)]
                     weight = weights[k, y]
                     for x in range(size):
                         line[x] += weight * source[x]
+        return
+    for c in range(3):
+        source = rows.ctypes.data + c * rows.strides[0]
+        target = view.ctypes.data + c * view.strides[0]
+        for y in range(begin, end):
+            above = source + first[y] * rows.strides[1]
+            below = source + min(first[y] + 1, height - 1) * rows.strides[1]
+            for at in range(0, 4 * size, 4 * LANES):
+                _mix_lines(weights[0, y], above + at, weights[1, y], below + at, target + 4 * size * y + at)
 
 
 @compiled
@@ -305,7 +339,7 @@ def _make(pixels, drawn, size, scale, offset, out):
     """Write all views, float32 (N, 3, size * size), of uint8 `pixels` (M, H, W, 3)."""
     count, height, width, _ = pixels.shape
     padded = (size + LANES - 1) // LANES * LANES
-    taps = 2 * ((max(height, width) - 1) // size + 1) + 1
+    taps = _taps(max(height, width), size)
     for m in numba.prange(count):
         planes = np.zeros((3, height, width + LANES + taps), np.float32)  # no read beyond a row meets a NaN
         scratch = (

@@ -82,6 +82,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         dynamic_ncols=True,
         mininterval=0.5,
     )
+    inputs: Tensor | None = None  # of the last step: its memory is used again
     learner.train()
     for epoch in range(first_epoch, recipe.epochs):
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset))
@@ -91,7 +92,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
             pixels = torch.from_numpy(dataset.images[batch]).permute(0, 3, 1, 2)  # (M, 3, H, W)
             drawn = views.draw(recipe.seed, epoch, batch, recipe.views, *size)
-            inputs = views.apply(pixels, drawn, recipe.image_size, mean, std)  # (K * M, 3, S, S)
+            inputs = views.make(pixels, drawn, recipe.image_size, mean, std, out=inputs)  # (K * M, 3, S, S)
 
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
             positive, negative = head.score_views(backbone(inputs), recipe.views)

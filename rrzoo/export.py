@@ -29,7 +29,9 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
     """
-    architecture = Architecture(recipe.backbone, recipe.image_size, train.mean, train.std, train.classes)
+    architecture = Architecture(
+        recipe.backbone, recipe.image_size, train.mean, train.std, train.classes, recipe.aggregation
+    )
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
     model.relation_head.load_state_dict(pretrained.relation_head.state_dict())

@@ -35,10 +35,8 @@ class Model(nn.Module):
         self.config = config
         self.folder = folder
         architecture = config.architecture
-        if architecture.aggregation != "cat":
-            raise errors.ArgumentError(f"aggregation is {architecture.aggregation!r}: this version knows cat")
         self.backbone = backbones.create(architecture.backbone)
-        self.relation_head = RelationHead(self.backbone.feature_size)
+        self.relation_head = RelationHead(self.backbone.feature_size, architecture.aggregation)
         self.probe = nn.Linear(self.backbone.feature_size, len(architecture.classes)) if self.classes else None
         self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)

@@ -16,6 +16,7 @@ from rrzoo.backbones import BACKBONES
 
 FORMAT = 1  # of config.json; a change that older code can't read raises it
 LOSSES = ("bce", "focal")
+AGGREGATIONS = ("cat", "sum", "mean", "max")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Recipe:
     views: int = 32  # K, random views of each image
     batch_size: int = 64  # M, images a step; a step sees M * K views
     epochs: int = 200  # passes over the images
+    aggregation: str = "cat"  # how the relation head joins two features
     loss: str = "focal"
     learning_rate: float = 1e-3  # of Adam, until decay starts
     decay_start: float = 1.0  # share of all steps after which the learning rate falls linearly to 0; 1 is never
@@ -43,6 +45,10 @@ class Recipe:
             )
         if self.loss not in LOSSES:
             raise errors.ArgumentError(f"no loss is called {self.loss!r}: {errors.choices(self.loss, LOSSES)}")
+        if self.aggregation not in AGGREGATIONS:
+            raise errors.ArgumentError(
+                f"no aggregation is called {self.aggregation!r}: {errors.choices(self.aggregation, AGGREGATIONS)}"
+            )
         at_least("views", self.views, 2, "a relation needs two views of an image")
         at_least("batch_size", self.batch_size, 2, "negative pairs need a second image")
         at_least("image_size", self.image_size, 8, "the backbones halve the image three times")

@@ -4,10 +4,13 @@ K views of each of M images go through the backbone. Two views of one image make
 one, the second view is taken from another image of the batch. A small head learns to tell the two kinds apart, and
 the backbone learns what it needs for that.
 
-The paper joins the two features of a pair by concatenation and multiplies with one matrix. That product is split here:
-W [a; b] = W_a a + W_b b, so each feature is projected once, and a pair costs one addition. Same result, K times less
-work.
+The paper joins the two features of a pair, by concatenation in its main results, and multiplies with one matrix. That
+product is split here: W [a; b] = W_a a + W_b b, so each feature is projected once, and a pair costs one addition. Same
+result, K times less work. Sum and mean split likewise; the maximum does not.
 """
+
+import functools
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from rrzoo import errors
 
 HIDDEN = 256  # units of the relation head
+AGGREGATIONS = ("cat", "sum", "mean", "max")
 
 
 def pair_plan(views: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -39,26 +43,53 @@ def pair_plan(views: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
     return first, second, shift
 
 
+@functools.cache
+def _kernels() -> ModuleType | None:
+    """Return `rrzoo.kernels.relation`, or None without numba. Only training needs it, and it takes time to import."""
+    try:
+        from rrzoo.kernels import relation
+    except ImportError:
+        return None
+    return relation
+
+
 class RelationHead(nn.Module):
-    """Judges whether two features are of one image: Linear(2 D, 256), BatchNorm, LeakyReLU, Linear(256, 1).
+    """Judges whether two features are of one image: join them, then Linear, BatchNorm, LeakyReLU, Linear(256, 1).
 
     Its scores are logits; the probability is their sigmoid. Parameters are named as in the paper's code.
     """
 
-    def __init__(self, feature_size: int) -> None:
+    def __init__(self, feature_size: int, aggregation: str = "cat") -> None:
+        """Draw random weights.
+
+        Args:
+            feature_size: D.
+            aggregation: how two features are joined: "cat" to 2 D numbers, in order; "sum", "mean" and "max", number
+                by number, to D. "max" is not linear, so that every pair has to be built: slow, and memory grows
+                with D K^2.
+
+        Raises:
+            errors.ArgumentError: no aggregation has that name.
+        """
         super().__init__()
-        self.linear1 = nn.Linear(2 * feature_size, HIDDEN)
+        if aggregation not in AGGREGATIONS:
+            raise errors.ArgumentError(
+                f"no aggregation is called {aggregation!r}: {errors.choices(aggregation, AGGREGATIONS)}"
+            )
+        self.aggregation = aggregation
+        self.linear1 = nn.Linear(2 * feature_size if aggregation == "cat" else feature_size, HIDDEN)
         self.bn1 = nn.BatchNorm1d(HIDDEN)
         self.relu = nn.LeakyReLU()
         self.linear2 = nn.Linear(HIDDEN, 1)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Score pairs in the given order: float (N, D) and (N, D) -> logits (N,)."""
-        first, second = self._project(first, second)
-        return self._score(first + second)
+        return self._score(self._join(*self._project(first, second)))
 
     def score_views(self, features: Tensor, views: int) -> tuple[Tensor, Tensor]:
         """Score all pairs of `pair_plan` at once.
+
+        On a CPU, in training mode and with numba, pairs are never stored: see `rrzoo.kernels.relation`.
 
         Args:
             features: float (K * M, D): all first views, then all second views, and so on.
@@ -66,22 +97,51 @@ class RelationHead(nn.Module):
 
         Returns:
             logits of the positive pairs and of the negative pairs, (P * M,) each.
+
+        Raises:
+            errors.ArgumentError: K < 2 or M < 2, or the features are not K views each.
         """
-        batch_size = len(features) // views
-        first, second, shift = (index.to(features.device) for index in pair_plan(views, batch_size))
-        left, right = (part.view(views, batch_size, -1) for part in self._project(features, features))  # (K, M, 256)
+        batch_size = len(features) // max(views, 1)
+        plan = pair_plan(views, batch_size)
+        if len(features) != views * batch_size:
+            raise errors.ArgumentError(
+                f"{len(features)} features arrived: {views} views each need a multiple of {views}"
+            )
+        left, right = (part.view(views, batch_size, -1) for part in self._project(features, features))
+        if self._compiles(left) and (kernels := _kernels()):
+            logits = kernels.score_pairs(
+                left, right, self.linear1.bias, plan, self.bn1, self.relu.negative_slope, self.linear2
+            )
+            positive, negative = logits.flatten(1)
+            return positive, negative
+        first, second, shift = (index.to(features.device) for index in plan)
         image = torch.arange(batch_size, device=features.device)
         rolled = (image - shift.unsqueeze(1)) % batch_size  # (P, M)
-        positive = left[first] + right[second]  # (P, M, 256)
-        negative = left[first] + right[second.unsqueeze(1), rolled]
+        positive = self._join(left[first], right[second])  # (P, M, 256)
+        negative = self._join(left[first], right[second.unsqueeze(1), rolled])
         logits = self._score(torch.stack([positive, negative]).flatten(0, 2))  # (2 * P * M,)
         positive, negative = logits.chunk(2)
         return positive, negative
 
     def _project(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Return W_a a and W_b b + bias, (N, 256) each."""
-        weight_first, weight_second = self.linear1.weight.chunk(2, dim=1)
-        return F.linear(first, weight_first), F.linear(second, weight_second, self.linear1.bias)
+        """Return what `_join` takes: W_a a and W_b b, (N, 256) each; for max, a and b as they are."""
+        weight = self.linear1.weight
+        if self.aggregation == "max":
+            return first, second
+        if self.aggregation == "cat":
+            weight_first, weight_second = weight.chunk(2, dim=1)
+        else:
+            weight_first = weight_second = weight / 2 if self.aggregation == "mean" else weight
+        return F.linear(first, weight_first), F.linear(second, weight_second)
+
+    def _join(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the hidden activations (..., 256) of pairs of `_project`'s rows."""
+        if self.aggregation == "max":
+            return self.linear1(torch.maximum(first, second))
+        return first + second + self.linear1.bias
+
+    def _compiles(self, rows: Tensor) -> bool:
+        return self.training and self.aggregation != "max" and rows.device.type == "cpu" and rows.dtype == torch.float32
 
     def _score(self, hidden: Tensor) -> Tensor:
         return self.linear2(self.relu(self.bn1(hidden))).squeeze(1)

@@ -34,6 +34,42 @@ class Pretrained:
     minutes: float
 
 
+class Step:
+    """One step of training: images, views, features, scores, loss, descent."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        backbone: backbones.Backbone,
+        head: relation.RelationHead,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        """Keep what every step needs; the recipe gives seed, views, image size and loss."""
+        self.recipe, self.dataset = recipe, dataset
+        self.backbone, self.head, self.optimizer = backbone, head, optimizer
+        self.loss = relation.LOSSES[recipe.loss]
+        self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
+        self.inputs: Tensor | None = None  # of the last step: its memory is used again
+
+    def views(self, epoch: int, batch: np.ndarray) -> Tensor:
+        """Return the views of images (M,) of the data set, float32 (K * M, 3, S, S), valid until the next call."""
+        images = self.dataset.images[batch]  # (M, H, W, 3)
+        drawn = views.draw(self.recipe.seed, epoch, batch, self.recipe.views, *images.shape[1:3])
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+        self.inputs = views.make(pixels, drawn, self.recipe.image_size, self.mean, self.std, out=self.inputs)
+        return self.inputs
+
+    def __call__(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Learn from images (M,) of the data set; return the loss and the logits of positive and negative pairs."""
+        positive, negative = self.head.score_views(self.backbone(self.views(epoch, batch)), self.recipe.views)
+        loss = self.loss(positive, negative)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach(), positive.detach(), negative.detach()
+
+
 def learning_rate(recipe: Recipe, progress: float) -> float:
     """Return the learning rate at a share `progress` (0 to 1) of all steps: constant, then linear to 0."""
     if progress <= recipe.decay_start:
@@ -65,13 +101,11 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = backbones.create(recipe.backbone)
-        head = relation.RelationHead(backbone.feature_size)
+        head = relation.RelationHead(backbone.feature_size, recipe.aggregation)
     learner = nn.ModuleDict({"backbone": backbone, "relation_head": head})
     optimizer = torch.optim.Adam(learner.parameters(), lr=recipe.learning_rate)
     first_epoch, seconds_before = _start(run, recipe, dataset, learner, optimizer, resume)
-    loss_of = relation.LOSSES[recipe.loss]
-    mean, std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
-    size = dataset.images.shape[1:3]
+    take_step = Step(recipe, dataset, backbone, head, optimizer)
 
     started = time.perf_counter()
     bar = tqdm(
@@ -89,17 +123,8 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         totals = np.zeros(3)  # loss, accuracy on positive pairs, on negative pairs
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
-            pixels = torch.from_numpy(dataset.images[batch]).permute(0, 3, 1, 2)  # (M, 3, H, W)
-            drawn = views.draw(recipe.seed, epoch, batch, recipe.views, *size)
-            inputs = views.apply(pixels, drawn, recipe.image_size, mean, std)  # (K * M, 3, S, S)
-
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
-            positive, negative = head.score_views(backbone(inputs), recipe.views)
-            loss = loss_of(positive, negative)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
+            loss, positive, negative = take_step(epoch, batch)
             totals += _measure(loss, positive, negative)
             if not math.isfinite(totals[0]):
                 raise errors.TrainingError(
@@ -132,7 +157,6 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
     return Pretrained(backbone, head, views_seen, seconds / 60)
 
 
-@torch.no_grad()
 def _measure(loss: Tensor, positive: Tensor, negative: Tensor) -> list[float]:
     return [loss.item(), (positive > 0).float().mean().item(), (negative < 0).float().mean().item()]
 

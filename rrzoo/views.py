@@ -6,19 +6,25 @@ grayscale with p = 0.2, normalisation.
 
 Drawing and applying are apart. `draw` derives every random number from (seed, epoch, image, view) by a counter-based
 generator, so a view is the same whatever the batch, the device or the number of workers. `apply` is plain arithmetic
-on whole batches and runs wherever its tensors live.
+on whole batches and runs wherever its tensors live. `make` gives the same views, on the CPU many times faster.
 """
 
+import functools
+import importlib.util
 import itertools
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rrzoo import errors
+
 SCALE = (0.08, 1.0)  # area of the crop as a share of the image
 RATIO = (3 / 4, 4 / 3)  # width / height of the crop
 CROP_TRIES = 10
+AFTER_CROPS = 2 * CROP_TRIES + 2  # random numbers that crops use: two a try, two for the position
 FLIP_PROBABILITY = 0.5
 JITTER_PROBABILITY = 0.8
 STRENGTH = (0.8, 0.8, 0.8, 0.2)  # of brightness, contrast, saturation, hue
@@ -61,63 +67,141 @@ def draw(seed: int, epoch: int, images: np.ndarray, views: int, height: int, wid
     Returns:
         N = K * M sets of parameters, distributed as torchvision's transforms draw theirs.
     """
-    u = _Uniform(seed, epoch, np.tile(images, views), np.repeat(np.arange(views), len(images)))
-    top, left, crop_height, crop_width = _draw_crops(u, height, width)
-    flip = u() < FLIP_PROBABILITY
-    jitter = u() < JITTER_PROBABILITY
-    strength = np.array(STRENGTH)
+    uniform = _Uniform(seed, epoch, images, views)
+    top, left, crop_height, crop_width = _draw_crops(uniform, height, width)
+    flip, jitter, *strengths, order, grey = uniform(np.arange(8) + AFTER_CROPS)
     centre = np.array([1.0, 1.0, 1.0, 0.0])
-    factors = centre + strength * (2 * np.stack([u() for _ in range(4)], axis=1) - 1)
-    order = ORDERS[(u() * len(ORDERS)).astype(np.int64)]
-    grey = u() < GREY_PROBABILITY
-    return ViewParameters(top, left, crop_height, crop_width, flip, jitter, factors.astype(np.float32), order, grey)
+    factors = centre + np.array(STRENGTH) * (2 * np.stack(strengths, axis=1) - 1)
+    return ViewParameters(
+        top,
+        left,
+        crop_height,
+        crop_width,
+        flip < FLIP_PROBABILITY,
+        jitter < JITTER_PROBABILITY,
+        factors.astype(np.float32),
+        ORDERS[(order * len(ORDERS)).astype(np.int64)],
+        grey < GREY_PROBABILITY,
+    )
 
 
-def _draw_crops(u: "_Uniform", height: int, width: int) -> tuple[np.ndarray, ...]:
+def _draw_crops(uniform: "_Uniform", height: int, width: int) -> tuple[np.ndarray, ...]:
     """Draw crops as torchvision's RandomResizedCrop.get_params: ten tries, then the largest allowed centre crop."""
     low, high = np.log(RATIO)
     # the fallback: the whole image, cut in the middle where its ratio is not allowed
-    crop_width = np.full(len(u), min(width, round(height * RATIO[1])))
-    crop_height = np.full(len(u), min(height, round(width / RATIO[0])))
+    crop_width = np.full(len(uniform), min(width, round(height * RATIO[1])))
+    crop_height = np.full(len(uniform), min(height, round(width / RATIO[0])))
     top, left = (height - crop_height) // 2, (width - crop_width) // 2
-    pending = np.ones(len(u), bool)
-    for _ in range(CROP_TRIES):
-        area = height * width * (SCALE[0] + (SCALE[1] - SCALE[0]) * u())
-        ratio = np.exp(low + (high - low) * u())
+    pending = np.arange(len(uniform))
+    for number in range(CROP_TRIES):
+        share, ratio = uniform(np.array([2 * number, 2 * number + 1]), pending)
+        area = height * width * (SCALE[0] + (SCALE[1] - SCALE[0]) * share)
+        ratio = np.exp(low + (high - low) * ratio)
         w = np.rint(np.sqrt(area * ratio)).astype(np.int64)
         h = np.rint(np.sqrt(area / ratio)).astype(np.int64)
-        fits = pending & (w > 0) & (w <= width) & (h > 0) & (h <= height)
-        crop_width[fits], crop_height[fits] = w[fits], h[fits]
-        pending &= ~fits
-    vertical, horizontal = u(), u()
-    top = np.where(pending, top, (vertical * (height - crop_height + 1)).astype(np.int64))
-    left = np.where(pending, left, (horizontal * (width - crop_width + 1)).astype(np.int64))
-    return top, left, crop_height, crop_width
+        fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+        crop_width[pending[fits]], crop_height[pending[fits]] = w[fits], h[fits]
+        pending = pending[~fits]
+        if not len(pending):
+            break
+    vertical, horizontal = uniform(np.arange(AFTER_CROPS - 2, AFTER_CROPS))
+    drawn_top = (vertical * (height - crop_height + 1)).astype(np.int64)
+    drawn_left = (horizontal * (width - crop_width + 1)).astype(np.int64)
+    drawn_top[pending], drawn_left[pending] = top[pending], left[pending]
+    return drawn_top, drawn_left, crop_height, crop_width
 
 
 class _Uniform:
-    """A stream of uniform numbers in [0, 1) for each of N keys: splitmix64 (Steele et al. 2014), one call a number."""
+    """Numbered streams of uniform numbers in [0, 1), one for each of N = K * M views: splitmix64 (Steele et al. 2014).
+
+    The stream of a view depends on (seed, epoch, image, view) alone.
+    """
 
     GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
-    def __init__(self, seed: int, epoch: int, image: np.ndarray, view: np.ndarray) -> None:
-        state: np.ndarray = np.full(len(image), seed, np.uint64)
-        for part in (epoch, image, view):
-            state = self._mix(state + self.GOLDEN) ^ np.asarray(part, np.uint64)
-        self._state = self._mix(state + self.GOLDEN)
+    def __init__(self, seed: int, epoch: int, images: np.ndarray, views: int) -> None:
+        state: np.ndarray = np.array([seed], np.uint64)
+        for part in (np.array([epoch]), images, np.arange(views)[:, np.newaxis]):
+            state = self._mix(state + self.GOLDEN) ^ part.astype(np.uint64)
+        self._state = self._mix(state.ravel() + self.GOLDEN)
 
     def __len__(self) -> int:
         return len(self._state)
 
-    def __call__(self) -> np.ndarray:
-        self._state = self._state + self.GOLDEN
-        return (self._mix(self._state) >> np.uint64(11)) * 2.0**-53
+    def __call__(self, numbers: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return float64 (len(numbers), number of rows): the numbers of these places in the streams of these rows."""
+        steps = (numbers.astype(np.uint64) + np.uint64(1)) * self.GOLDEN
+        return (self._mix(self._state[rows] + steps[:, np.newaxis]) >> np.uint64(11)) * 2.0**-53
 
     @staticmethod
     def _mix(z: np.ndarray) -> np.ndarray:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
+
+
+def make(
+    images: Tensor, parameters: ViewParameters, size: int, mean: Tensor, std: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Make the views that `parameters` describe, in the fastest way there is: on CPU, with numba, by its kernel.
+
+    Args:
+        images: uint8 (M, 3, H, W).
+        parameters: of N = K * M views.
+        size: S, side of the views, px.
+        mean: float (3,) in 0..1.
+        std: float (3,).
+        out: float32 (N, 3, S, S), contiguous; written and returned. Using one tensor for all steps saves the system
+            clearing new memory every time, which takes a good part of the time of large views.
+
+    Returns:
+        float32 (N, 3, S, S), what `apply` returns to 1e-5.
+
+    Raises:
+        errors.ArgumentError: images, parameters, size or `out` don't fit each other.
+    """
+    _check(images, parameters, size, out)
+    kernel = _kernel() if images.device.type == "cpu" else None
+    if kernel is None:
+        views = apply(images, parameters, size, mean, std)
+        return views if out is None else out.copy_(views)
+    if out is None:
+        # memory from numpy comes in pages of 2 MB, which are cleared faster than the usual ones
+        out = torch.from_numpy(np.empty((len(parameters), 3, size, size), np.float32))
+    pixels = images.permute(0, 2, 3, 1).contiguous()  # as data sets store them: no copy
+    kernel.make(pixels.numpy(), parameters, mean.float().numpy(), std.float().numpy(), out.numpy())
+    return out
+
+
+@functools.cache
+def _kernel() -> ModuleType | None:
+    if importlib.util.find_spec("numba") is None:
+        return None
+    from rrzoo.kernels import views
+
+    return views
+
+
+def _check(images: Tensor, parameters: ViewParameters, size: int, out: Tensor | None) -> None:
+    """Refuse what would make the kernel read or write beyond its arrays."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or not images.numel():
+        raise errors.ArgumentError(
+            f"images are {images.dtype} {tuple(images.shape)}: torch.uint8 (M, 3, H, W) is needed, not empty"
+        )
+    count, _, height, width = images.shape
+    if len(parameters) % count:
+        raise errors.ArgumentError(f"there are parameters of {len(parameters)} views: a multiple of {count} is needed")
+    for start, length, most in (
+        (parameters.top, parameters.height, height),
+        (parameters.left, parameters.width, width),
+    ):
+        if np.any((start < 0) | (length < 1) | (start + length > most)):
+            raise errors.ArgumentError(f"crops reach beyond images of {height} x {width}: draw them for this size")
+    if size < 1:
+        raise errors.ArgumentError(f"size is {size}: at least 1 is needed")
+    shape = (len(parameters), 3, size, size)
+    if out is not None and (out.dtype != torch.float32 or out.shape != shape or not out.is_contiguous()):
+        raise errors.ArgumentError(f"out is {out.dtype} {tuple(out.shape)}: contiguous torch.float32 {shape} is needed")
 
 
 def apply(images: Tensor, parameters: ViewParameters, size: int, mean: Tensor, std: Tensor) -> Tensor:
@@ -172,12 +256,13 @@ def _bilinear_weights(start: Tensor, length: Tensor, source: int, size: int) -> 
     The triangle filter of Pillow's and torch's antialiased bilinear scaling: its support grows with the reduction,
     and it never reaches outside the crop.
     """
-    scale = (length / size).view(-1, 1, 1)
-    support = scale.clamp(min=1.0)
-    centre = (torch.arange(size, device=start.device).view(1, -1, 1) + 0.5) * scale
+    length = length.view(-1, 1, 1)
+    output = torch.arange(size, device=start.device).view(1, -1, 1)
     pixel = torch.arange(source, device=start.device).view(1, 1, -1) - start.view(-1, 1, 1)
-    weights = (1 - (pixel + 0.5 - centre).abs() / support).clamp(min=0.0)
-    weights = weights * ((pixel >= 0) & (pixel < length.view(-1, 1, 1)))
+    # centres are multiples of 1 / (2 * size): counted in these, all but the last division is exact
+    distance = ((2 * pixel + 1) * size - (2 * output + 1) * length).abs()
+    weights = (2 * length.clamp(min=size) - distance).clamp(min=0)
+    weights = (weights * ((pixel >= 0) & (pixel < length))).float()
     return weights / weights.sum(2, keepdim=True)
 
 

@@ -1,0 +1,262 @@
+"""The compiled loops of `rrzoo.kernels.relation`, whose docstring says what they do.
+
+A plan is (first view, second view, shift), int64 (P,) each. `rows` are float32 (K, M, UNITS) if nothing else is said,
+and [side] or [block] in a comment is a leading axis. Each number is summed by one thread in one order.
+"""
+
+import functools
+import math
+
+import numba
+import numpy as np
+
+UNITS = 64  # hidden units treated together, so that the rows of two views stay in the first-level cache
+ONE = np.float32(1)
+
+# reassociation lets sums be vectorised; NaN and infinity are kept, since training stops at a loss that is one
+_jit = functools.partial(
+    numba.njit, cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy", boundscheck=False
+)
+
+
+@_jit()
+def _side(plan, side, images):
+    """Return, for each pair, the view of this side, that of the other, and by how many rows the other is rolled."""
+    first, second, shift = plan
+    return (first, second, shift) if side == 0 else (second, first, images - shift)
+
+
+@_jit()
+def _pairs_of_row(side, view, views):
+    return np.float32(2 * (views - 1 - view) if side == 0 else 2 * view)
+
+
+# Small loops that write one array each: LLVM vectorises a loop only while few of its arrays could overlap.
+
+
+@_jit()
+def _add_both(total, one, other):
+    for k in range(total.size):
+        total[k] += one[k] + other[k]
+
+
+@_jit()
+def _add_columns(total, rows):
+    for m in range(len(rows)):
+        for c in range(UNITS):
+            total[c] += rows[m, c]
+
+
+@_jit()
+def _add_products(total, rows, other):
+    for m in range(len(rows)):
+        for c in range(UNITS):
+            total[c] += rows[m, c] * other[m, c]
+
+
+@_jit()
+def _add_signs(total, own, one, other, grad_one, grad_other):
+    for c in range(UNITS):
+        sign_one, sign_other = math.copysign(ONE, own[c] + one[c]), math.copysign(ONE, own[c] + other[c])
+        total[c] += grad_one * sign_one + grad_other * sign_other
+
+
+@_jit()
+def _absolute_dots(own, one, other, weight):
+    total_one, total_other = np.float32(0), np.float32(0)
+    for c in range(own.size):
+        total_one += weight[c] * abs(own[c] + one[c])
+        total_other += weight[c] * abs(own[c] + other[c])
+    return total_one, total_other
+
+
+@_jit()
+def _scale(rows, scale, offset, out, start):
+    """Write rows * scale + offset into UNITS columns of `out` from `start` on."""
+    for i in range(len(rows)):
+        for m in range(rows.shape[1]):
+            for c in range(UNITS):
+                out[i, m, start + c] = rows[i, m, c] * scale[c] + offset[c]
+
+
+@_jit()
+def _centre(rows, side, start, out):
+    """Copy UNITS columns of (K, M, H) rows without their mean over all pairs; return the mean."""
+    views, images, _ = rows.shape
+    total = np.zeros(UNITS)
+    for i in range(views):
+        pairs = np.float64(_pairs_of_row(side, i, views))
+        for m in range(images):
+            for c in range(UNITS):
+                total[c] += pairs * rows[i, m, start + c]
+    mean = (total / (views * (views - 1) * images)).astype(np.float32)
+    for i in range(views):
+        for m in range(images):
+            for c in range(UNITS):
+                out[i, m, c] = rows[i, m, start + c] - mean[c]
+    return mean
+
+
+@_jit()
+def _sum_partners(plan, partner, sums):
+    """Sum, for each row, the rows it meets."""
+    views, images, _ = partner.shape
+    size = images * UNITS
+    rows, flat = partner.reshape(views, size), sums.reshape(views, size)
+    flat[:] = np.float32(0)
+    for i, j, roll in zip(*plan):  # noqa: B905  # numba knows no `strict`
+        total, row, cut = flat[i], rows[j], roll * UNITS
+        _add_both(total[:cut], row[:cut], row[size - cut :])
+        _add_both(total[cut:], row[cut:], row[: size - cut])
+
+
+@_jit()
+def _sum_signs(plan, own, partner, grad_one, grad_other, sums):
+    """Sum, for each row, its pairs' gradients with the signs of their hidden units."""
+    images = own.shape[1]
+    sums[:] = np.float32(0)
+    own_index, partner_index, rolls = plan
+    for p in range(len(rolls)):
+        i, j, roll = own_index[p], partner_index[p], rolls[p]
+        for m in range(images):
+            back = m - roll if m >= roll else m - roll + images
+            _add_signs(sums[i, m], own[i, m], partner[j, m], partner[j, back], grad_one[p, m], grad_other[p, m])
+
+
+@_jit()
+def share(plan, grad, turned, totals):
+    """Sum each row's gradients of logits (2, P, M); turn those of negative pairs to the rows of the second side."""
+    first, second, shift = plan
+    images = grad.shape[2]
+    for p in range(len(shift)):
+        cut = images - shift[p]
+        turned[1, p, :cut] = grad[1, p, shift[p] :]
+        turned[1, p, cut:] = grad[1, p, : shift[p]]
+        _add_both(totals[0, first[p]], grad[0, p], grad[1, p])
+        _add_both(totals[1, second[p]], grad[0, p], turned[1, p])
+
+
+# The three passes, over blocks of UNITS hidden units, or over pairs.
+
+
+@_jit(parallel=True)
+def prepare(rows, plan, norm, eps, centred, partners, scaled, moments):
+    """From (first, second) rows (K, M, H) and (gamma, beta), fill what the other passes need.
+
+    Writes: rows without their mean and the sums of the rows that each meets, [block, side]; rows behind BatchNorm
+    [side] (K, M, H), whose sums are what LeakyReLU takes; mean and variance over all pairs (2, H).
+    """
+    for block in numba.prange(len(centred)):
+        _prepare_block(rows, plan, norm, eps, centred[block], partners[block], scaled, moments, block * UNITS)
+
+
+@_jit()
+def _prepare_block(rows, plan, norm, eps, centred, partners, scaled, moments, start):
+    gamma, beta = norm
+    views, images = centred.shape[1:3]
+    columns = slice(start, start + UNITS)
+    mean = np.zeros(UNITS, np.float32)
+    for side in range(2):
+        mean += _centre(rows[side], side, start, centred[side])
+    square = np.zeros(UNITS)
+    for side in range(2):
+        _sum_partners(_side(plan, side, images), centred[1 - side], partners[side])
+        for i in range(views):
+            sums = np.zeros((2, UNITS), np.float32)
+            _add_products(sums[0], centred[side, i], centred[side, i])
+            _add_products(sums[1], centred[side, i], partners[side, i])
+            square += _pairs_of_row(side, i, views) * sums[0] + sums[1]
+    variance = np.maximum(square / (views * (views - 1) * images), 0.0)
+    moments[0, columns], moments[1, columns] = mean, variance
+    scale = (gamma[columns] / np.sqrt(variance + eps)).astype(np.float32)
+    _scale(centred[0], scale, beta[columns], scaled[0], start)
+    _scale(centred[1], scale, np.zeros(UNITS, np.float32), scaled[1], start)
+
+
+@_jit(parallel=True)
+def score(plan, scaled, linear, weight, logits):
+    """Write logits (2, P, M): the linear parts [side] (K, M) of both rows, and the sum of weight (H,) |u + v|."""
+    first, second, shift = plan
+    images = scaled.shape[2]
+    for p in numba.prange(len(shift)):
+        i, j = first[p], second[p]
+        for m in range(images):
+            back = m - shift[p] if m >= shift[p] else m - shift[p] + images
+            one, other = _absolute_dots(scaled[0, i, m], scaled[1, j, m], scaled[1, j, back], weight)
+            logits[0, p, m] = one + (linear[0, i, m] + linear[1, j, m])
+            logits[1, p, m] = other + (linear[0, i, m] + linear[1, j, back])
+
+
+@_jit(parallel=True)
+def backward(plan, grads, weights, constants, totals, centred, partners, moments, scratch, grad_rows, grad_parameters):
+    """From the gradients of the logits, write those of rows [side] (K, M, H) and of (gamma, beta, weight) (3, H).
+
+    `grads` are those of the logits (2, P, M) as the rows of each side meet them, `totals` their sums for each row
+    [side] (K, M), `weights` (gamma, beta, weight), `constants` (eps, odd, even), `scratch` room [thread].
+    """
+    for block in numba.prange(len(centred)):
+        _backward_block(
+            plan, grads, weights, constants, totals, centred[block], partners[block], moments,
+            scratch[numba.get_thread_id()], grad_rows, grad_parameters, block * UNITS,
+        )  # fmt: skip
+
+
+@_jit()
+def _backward_block(
+    plan, grads, weights, constants, totals, centred, partners, moments, scratch, grad_rows, grad_parameters, start
+):
+    views, images = centred.shape[1:3]
+    columns = slice(start, start + UNITS)
+    gamma, beta, weight = weights[0][columns], weights[1][columns], weights[2][columns]
+    eps, odd, even = constants
+    inverse = (1 / np.sqrt(moments[1, columns] + eps)).astype(np.float32)
+    scale = gamma * inverse
+    scaled, grad = scratch[0], scratch[1]
+    _scale(centred[0], scale, beta, scaled[0], 0)
+    _scale(centred[1], scale, np.zeros(UNITS, np.float32), scaled[1], 0)
+
+    # of weight: z times the derivative of LeakyReLU; of beta: the derivative; of gamma: with what is normalised
+    of_weight, of_beta, of_centred = np.zeros(UNITS), np.zeros(UNITS), np.zeros(UNITS)
+    for side in range(2):
+        _sum_signs(_side(plan, side, images), scaled[side], scaled[1 - side], grads[0][0], grads[side][1], grad[side])
+        for i in range(views):
+            sums = np.zeros((3, UNITS), np.float32)
+            _through_relu(grad[side, i], totals[side, i], odd, even)
+            _add_products(sums[0], scaled[side, i], grad[side, i])
+            _add_columns(sums[1], grad[side, i])
+            _add_products(sums[2], centred[side, i], grad[side, i])
+            of_weight += sums[0]
+            if side == 0:  # each pair once
+                of_beta += sums[1]
+            of_centred += sums[2]
+    of_beta *= weight
+    of_gamma = inverse * of_centred * weight
+    grad_parameters[0, columns] = of_gamma
+    grad_parameters[1, columns] = of_beta
+    grad_parameters[2, columns] = of_weight
+
+    pairs_of_all = views * (views - 1) * images
+    from_mean = (of_beta / pairs_of_all).astype(np.float32)
+    from_variance = (of_gamma * inverse / pairs_of_all).astype(np.float32)
+    for side in range(2):
+        for i in range(views):
+            pairs = _pairs_of_row(side, i, views)
+            _through_norm(
+                grad[side, i], weight, centred[side, i], pairs, partners[side, i], from_mean, from_variance, scale,
+                grad_rows[side, i], start,
+            )  # fmt: skip
+
+
+@_jit()
+def _through_relu(grad, totals, odd, even):
+    for m in range(len(grad)):
+        for c in range(UNITS):
+            grad[m, c] = even * grad[m, c] + odd * totals[m]
+
+
+@_jit()
+def _through_norm(grad, weight, rows, pairs, partners, from_mean, from_variance, scale, out, start):
+    for m in range(len(grad)):
+        for c in range(UNITS):
+            through_norm = pairs * from_mean[c] + from_variance[c] * (pairs * rows[m, c] + partners[m, c])
+            out[m, start + c] = scale[c] * (weight[c] * grad[m, c] - through_norm)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from rrzoo import backbones, errors, relation, views
 from rrzoo.datasets import Dataset
+from rrzoo.kernels import conv4
 from rrzoo.recipes import Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -83,6 +84,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         mininterval=0.5,
     )
     learner.train()
+    extract = conv4.fast(backbone)
     for epoch in range(first_epoch, recipe.epochs):
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset))
         epoch_started = time.perf_counter()
@@ -94,7 +96,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
             inputs = views.apply(pixels, drawn, recipe.image_size, mean, std)  # (K * M, 3, S, S)
 
             optimizer.param_groups[0]["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
-            positive, negative = head.score_views(backbone(inputs), recipe.views)
+            positive, negative = head.score_views(extract(inputs), recipe.views)
             loss = loss_of(positive, negative)
             optimizer.zero_grad()
             loss.backward()

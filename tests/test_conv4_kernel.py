@@ -114,12 +114,14 @@ def test_sizes_of_training(count, size):
 
 def test_variances_survive_a_large_mean():
     module, (views, slopes) = make(), data(32, 32)
-    with torch.no_grad():
-        views = views + 300
+    views = views + 300
+    with torch.no_grad():  # middles only, or else the border of zeros makes the variance as large as the mean
+        middle = module.layer1.conv.weight[:, :, 1, 1].clone()
+        module.layer1.conv.weight.zero_()[:, :, 1, 1] = middle
     truth = step(copy.deepcopy(module).double(), views.double(), slopes.double(), compiled=False)
     errors = distance(step(module, views, slopes, compiled=True), truth)
-    assert errors["layer1.bn.running_var"] < 1e-5
-    assert errors["features"] < 1e-3
+    assert errors["layer1.bn.running_var"] < 1e-6
+    assert errors["features"] < 1e-5
 
 
 def test_adam_reaches_the_same_weights():
@@ -165,6 +167,7 @@ def test_passes_may_overlap_but_not_repeat():
     module, (views, slopes), (others, _) = make(), data(32, 32), data(32, 32, seed=1)
     expected, extract = copy.deepcopy(module), conv4.FastConv4(copy.deepcopy(module))
     for run in (expected, extract):
+        run(others).backward(slopes)
         one, two = run(views), run(others)
         one.backward(slopes, retain_graph=True)
         two.backward(slopes)
@@ -264,14 +267,19 @@ ours = conv4.fast(module)(views)
 seconds = time.perf_counter() - begun
 module.zero_grad()
 error = (ours - module(views)).abs().max().item()
-loops = conv4.loops()
 assert error < 1e-5, error
 """
 
 
 def test_a_second_process_compiles_nothing_and_avx2_gives_the_same_numbers(tmp_path):
-    code = STEP + "print(loops.TILE, sum(sum(getattr(loops, name).stats.cache_misses.values()) for name in ENTRIES))"
-    code = code.replace("ENTRIES", repr(["forward_layer", "backward_layer", "features", "last_slopes", "find_centers"]))
+    code = (
+        STEP
+        + """
+ahead, back = conv4.loops()
+functions = [ahead.forward_layer, ahead.features, ahead.find_centers, back.last_slopes, back.backward_layer]
+print(ahead.TILE, sum(sum(function.stats.cache_misses.values()) for function in functions))
+"""
+    )
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": AVX2}
     assert run_python(code, **environment).split() == ["4", "5"]
     assert run_python(code, **environment).split() == ["4", "0"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ from rrzoo import backbones
 LANES = 16  # views of one block
 CHANNELS = (3, 8, 16, 32, 64)
 Array = np.ndarray[Any, Any]
+
+
+class Loops(NamedTuple):
+    """The compiled functions."""
+
+    forward: ModuleType
+    backward: ModuleType
 
 
 def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -40,7 +47,7 @@ class FastConv4:
 
     def __init__(self, module: backbones.Conv4) -> None:
         self.module = module
-        self.free: list[_Workspace] = []  # at most one: fresh memory in every step would cost a quarter of its time
+        self.free: list[_Workspace] = []  # at most one: the system clears fresh memory, which takes time
 
     def __call__(self, views: Tensor) -> Tensor:
         """Return the features (N, 64) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
@@ -91,7 +98,7 @@ def block(views: Tensor) -> Tensor:
     if compiled is None:
         blocked[:, 1:-1, 1:-1] = views.unflatten(0, (-1, LANES)).permute(0, 3, 4, 2, 1)
     else:
-        compiled.block_views(views.contiguous().numpy(), blocked)
+        compiled.forward.block_views(views.contiguous().numpy(), blocked)
     return torch.from_numpy(blocked)
 
 
@@ -101,26 +108,27 @@ def unblock(blocked: Tensor) -> Tensor:
 
 
 @cache
-def loops() -> ModuleType | None:
+def loops() -> Loops | None:
     """Return the compiled loops, or None with one warning if they do not work here.
 
     The first call compiles them, which takes up to a minute; later processes find them on disk.
     """
     try:
-        from rrzoo.kernels import conv4_loops
+        from rrzoo.kernels import conv4_backward, conv4_forward
 
+        compiled = Loops(conv4_forward, conv4_backward)
         inputs = _new(1, 18, 18, 3, LANES)
-        conv4_loops.block_views(_new(LANES, 3, 16, 16), inputs)
+        compiled.forward.block_views(_new(LANES, 3, 16, 16), inputs)
         weights = [_new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
         norms = [_new(outputs) for outputs in CHANNELS[1:]]
-        space = _Workspace(conv4_loops, 1, 16)
+        space = _Workspace(compiled, 1, 16)
         space.forward(inputs, weights, norms, norms, [1.0] * 4)
         space.backward(_new(LANES, CHANNELS[-1]), weights)
     except Exception as error:  # numba and LLVM have many ways to fail, and training needs neither
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Conv4 trains several times slower without its compiled loops: {reason}", stacklevel=2)
         return None
-    return conv4_loops
+    return compiled
 
 
 def _new(*shape: int, dtype: type = np.float32) -> Array:
@@ -134,18 +142,18 @@ class _Workspace:
     `means` and `variances` (biased) of the four convolutions, float64 (channels,), are there after `forward`.
     """
 
-    def __init__(self, compiled: ModuleType, blocks: int, size: int) -> None:
+    def __init__(self, compiled: Loops, blocks: int, size: int) -> None:
         self.loops, self.blocks, self.size = compiled, blocks, size
         self.sources, self.targets, self.pooled, self.sums, self.scratch = [_new(0)], [], [], [], []
         for layer in range(4):
-            inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.TILE
+            inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.forward.TILE
             self.targets.append(_new(blocks, edge, edge, outputs, LANES))
             if layer < 3:
                 self.sources.append(_new(blocks, edge // 2 + 2, edge // 2 + 2, outputs, LANES))
                 self.pooled.append(_new(blocks, edge // 2, edge // 2, outputs, LANES))
             group = max(1, 64 // edge**2)
-            rows = edge if layer else compiled.rows_at_once(edge)
-            threads = compiled.numba.config.NUMBA_NUM_THREADS
+            rows = edge if layer else compiled.backward.rows_at_once(edge)
+            threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
             self.sums.append(_new(-(-blocks // group), outputs // tile, inputs, 3, 3 * tile))
             self.scratch.append(_new(threads, group, rows + 2, edge + 2, outputs + 1, LANES))
 
@@ -158,9 +166,9 @@ class _Workspace:
         before, norm = self.targets[0], _new(2, CHANNELS[0])
         for layer, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
             packed = self._pack(weights[layer])
-            centers = self.loops.find_centers(layer, before, norm, source, packed, target)
+            centers = self.loops.forward.find_centers(layer, before, norm, source, packed, target)
             sums = _new(self.blocks, 2, CHANNELS[layer + 1], dtype=np.float64)
-            self.loops.forward_layer(layer, before, norm, source, packed, centers, target, sums)
+            self.loops.forward.forward_layer(layer, before, norm, source, packed, centers, target, sums)
             offset, square = sums.sum(0) / self.values(layer)
             variance = square - offset**2
             inverse = 1 / np.sqrt(variance + eps[layer])
@@ -173,14 +181,14 @@ class _Workspace:
             self.norms.append(norm)
             before = target
         features = _new(self.blocks * LANES, CHANNELS[-1])
-        self.loops.features(before, norm, features)
+        self.loops.forward.features(before, norm, features)
         return features
 
     def backward(self, slopes: Array, weights: list[Array]) -> list[Array]:
         """Return the gradients of all weights, gains and biases, layer by layer, given that of the features."""
         pooled = np.ascontiguousarray(slopes.reshape(self.blocks, LANES, -1).transpose(0, 2, 1))[:, None, None]
         sums = _new(self.blocks, 2, CHANNELS[-1], dtype=np.float64)
-        self.loops.last_slopes(self.targets[3], self.norms[3], pooled, sums)
+        self.loops.backward.last_slopes(self.targets[3], self.norms[3], pooled, sums)
         share = 1 / self.targets[3].shape[1] ** 2  # of a pixel in the mean that pooled it
         of_weights, of_gains, of_biases = [], [], []
         for layer in (3, 2, 1, 0):
@@ -196,7 +204,7 @@ class _Workspace:
             norm = np.stack([scale, shift, scale * share, constant, linear]).astype(np.float32)
             before = max(layer - 1, 0)
             sums = _new(self.blocks, 2, CHANNELS[layer], dtype=np.float64)
-            self.loops.backward_layer(
+            self.loops.backward.backward_layer(
                 layer,
                 self.targets[layer],
                 norm,
@@ -211,7 +219,7 @@ class _Workspace:
                 sums,
             )
             pooled, share = self.pooled[before], 0.25
-            packed = self.sums[layer].sum(0, dtype=np.float64).reshape(-1, CHANNELS[layer], 9, self.loops.TILE)
+            packed = self.sums[layer].sum(0, dtype=np.float64).reshape(-1, CHANNELS[layer], 9, self.loops.forward.TILE)
             of_weights.append(packed.transpose(0, 3, 1, 2).reshape(weights[layer].shape).astype(np.float32))
         return [one for layer in reversed(range(4)) for one in (of_weights[layer], of_gains[layer], of_biases[layer])]
 
@@ -222,7 +230,7 @@ class _Workspace:
     def _pack(self, weights: Array) -> Array:
         """Return weights (O, I, 3, 3) as (O / TILE, I, 9, TILE)."""
         inputs = weights.shape[1]
-        tiles = weights.reshape(-1, self.loops.TILE, inputs, 9)
+        tiles = weights.reshape(-1, self.loops.forward.TILE, inputs, 9)
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
 
 

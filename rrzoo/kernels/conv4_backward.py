@@ -1,119 +1,11 @@
-"""What conv4.py runs compiled: the loops of Conv4's training step.
-
-Every activation is float32 and stored as [block][row][pixel][channel][lane]: a lane is one of the 16 views of a block.
-One channel of one pixel is thus one vector, so that images of any size vectorise alike and no loop has a remainder.
-Inputs of convolutions have a border of zeros, one pixel wide.
-
-A convolution's output is kept less `centers`, one guess at its mean per channel: then no large mean costs a variance
-its digits. BatchNorm's share of it is linear, `norm`: (scale, shift) in the forward pass.
-
-Reductions are grouped by block, never by thread: results do not depend on the number of threads. Layers take turns at
-going through the blocks upwards and downwards, since the blocks written last are still in the cache.
-"""
-
-from typing import Any
+"""What conv4.py runs compiled, backward; conv4_forward.py has the other half and says how activations are stored."""
 
 import numba
 import numpy as np
 from numba import njit, prange
 
-from rrzoo.kernels.simd import (
-    BYTES,
-    LANES,
-    PIXELS,
-    TILE,
-    Lanes,
-    convolve,
-    correlate,
-    fill,
-    fma,
-    gate,
-    load,
-    plus,
-    store,
-)
-
-OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "boundscheck": False}
-Array = np.ndarray[Any, Any]
-Address = int
-
-
-@njit(**OPTIONS)
-def _turn(i: int, count: int, downwards: bool) -> int:
-    signed: Any = np.int64(i)  # prange counts with unsigned numbers, which turn into floats beside signed ones
-    return count - 1 - signed if downwards else signed
-
-
-@njit(**OPTIONS)
-def _convolve_row(
-    source: Address,
-    width: int,
-    channels: int,
-    pixel: int,
-    weights: Address,
-    starts: Address,
-    target: Address,
-    channels_out: int,
-) -> None:
-    """Convolve one row: source is the first of 3 rows [width + 2] of `pixel` bytes, target [width][channels_out]."""
-    for tile in range(channels_out // TILE):
-        for x in range(0, width, PIXELS):
-            convolve(
-                source + x * pixel,
-                (width + 2) * pixel,
-                pixel,
-                channels,
-                weights + tile * channels * 9 * TILE * 4,
-                starts + tile * TILE * 4,
-                target + (x * channels_out + tile * TILE) * BYTES,
-                channels_out * BYTES,
-            )
-
-
-@njit(**OPTIONS)
-def _pool_into(before: Array, norm: Array, source: Array, y: int) -> None:
-    """Make row y of one block's input: BatchNorm, ReLU and 2 x 2 mean of two rows of the convolution before."""
-    width, channels = source.shape[1] - 2, source.shape[2]
-    pixel = channels * BYTES
-    rows = before.ctypes.data + y * 4 * width * pixel
-    target = source.ctypes.data + ((y + 1) * (width + 2) + 1) * pixel
-    quarter = np.float32(0.25)
-    for x in range(width):
-        for channel in range(channels):
-            scale, shift = fill(norm[0, channel] * quarter), fill(norm[1, channel] * quarter)
-            total = fill(np.float32(0))
-            for corner in range(4):
-                place = rows + (corner // 2 * 2 * width + 2 * x + corner % 2) * pixel + channel * BYTES
-                z = fma(load(place), scale, shift)
-                total = plus(total, gate(z, z))
-            store(total, target + x * pixel + channel * BYTES)
-
-
-@njit(**OPTIONS)
-def _convolve_into(source: Array, weights: Array, starts: Array, target: Array, y: int) -> None:
-    """Convolve row y of one block."""
-    width, channels, channels_out = target.shape[1], source.shape[2], target.shape[2]
-    pixel = channels * BYTES
-    start = source.ctypes.data + y * (width + 2) * pixel
-    out = target.ctypes.data + y * width * channels_out * BYTES
-    _convolve_row(start, width, channels, pixel, weights.ctypes.data, starts.ctypes.data, out, channels_out)
-
-
-@njit(**OPTIONS)
-def _add(value: Lanes, place: Address) -> None:
-    store(plus(load(place), value), place)
-
-
-@njit(**OPTIONS)
-def _add_statistics(row: Address, width: int, channels: int, totals: Address) -> None:
-    """Add a row's sums and sums of squares to totals[2][channels]."""
-    for channel in range(channels):
-        first, second = fill(np.float32(0)), fill(np.float32(0))
-        for x in range(width):
-            value = load(row + (x * channels + channel) * BYTES)
-            first, second = plus(first, value), fma(value, value, second)
-        _add(first, totals + channel * BYTES)
-        _add(second, totals + (channels + channel) * BYTES)
+from rrzoo.kernels.conv4_forward import OPTIONS, Address, Array, add, convolve_row, reduce, turn
+from rrzoo.kernels.simd import BYTES, LANES, TILE, correlate, fill, fma, gate, load, plus, store
 
 
 @njit(**OPTIONS)
@@ -121,91 +13,8 @@ def _flush(row: Array, totals: Array) -> None:
     """Move the sums of one row into those of its block: long sums in float32 lose digits, sums of sums do not."""
     for i in range(totals.size // LANES):
         place = row.ctypes.data + i * BYTES
-        _add(load(place), totals.ctypes.data + i * BYTES)
+        add(load(place), totals.ctypes.data + i * BYTES)
         store(fill(np.float32(0)), place)
-
-
-@njit(**OPTIONS)
-def _reduce(totals: Array, sums: Array) -> None:
-    """Sum float32 [2][channels][16] over lanes into float64 [2][channels]."""
-    for i in range(2):
-        for channel in range(totals.shape[1]):
-            total = 0.0
-            for lane in range(LANES):
-                total += totals[i, channel, lane]
-            sums[i, channel] = total
-
-
-@njit(**OPTIONS)
-def find_centers(layer: int, before: Array, norm: Array, source: Array, weights: Array, target: Array) -> Array:
-    """Return a guess (channels,) at the means of a convolution: those of the middle row of the first block."""
-    width, channels = target.shape[2:4]
-    middle = width // 2
-    if layer > 0:
-        for y in range(middle - 1, min(middle + 2, width)):
-            _pool_into(before[0], norm, source[0], y)
-    _convolve_into(source[0], weights, np.zeros(channels, np.float32), target[0], middle)
-    means = np.empty(channels, np.float32)
-    for channel in range(channels):
-        means[channel] = target[0, middle, :, channel].mean()
-    return means
-
-
-@njit(parallel=True, **OPTIONS)
-def forward_layer(
-    layer: int,
-    before: Array,
-    norm: Array,
-    source: Array,
-    weights: Array,
-    centers: Array,
-    target: Array,
-    sums: Array,
-) -> None:
-    """Run one layer up to its convolution, with the BatchNorm, ReLU and pooling of the layer before.
-
-    Args:
-        layer: 0 to 3; in layer 0, `source` is the input.
-        before: convolution of the layer before, (blocks, 2 S, 2 S, channels_in, 16); not read in layer 0.
-        norm: its scale and shift, (2, channels_in).
-        source: written, except in layer 0: (blocks, S + 2, S + 2, channels_in, 16), border 0.
-        weights: packed, (channels_out / TILE, channels_in, 9, TILE).
-        centers: (channels_out,).
-        target: written: the convolution less `centers`, (blocks, S, S, channels_out, 16).
-        sums: written, float64 (blocks, 2, channels_out): of `target` and of its squares.
-    """
-    blocks, height, width, channels = target.shape[:4]
-    for i in prange(blocks):
-        block = _turn(i, blocks, layer % 2 == 1)
-        totals = np.zeros((2, channels, LANES), np.float32)
-        if layer > 0:
-            _pool_into(before[block], norm, source[block], 0)
-        for y in range(height):
-            if layer > 0 and y + 1 < height:
-                _pool_into(before[block], norm, source[block], y + 1)
-            _convolve_into(source[block], weights, -centers, target[block], y)
-            row = target.ctypes.data + (block * height + y) * width * channels * BYTES
-            _add_statistics(row, width, channels, totals.ctypes.data)
-        _reduce(totals, sums[block])
-
-
-@njit(parallel=True, **OPTIONS)
-def features(last: Array, norm: Array, out: Array) -> None:
-    """BatchNorm, ReLU and global mean: (blocks, S, S, 64, 16) -> (N, 64)."""
-    for block in prange(last.shape[0]):
-        pixels, channels = last.shape[1] * last.shape[2], last.shape[3]
-        totals = np.empty((channels, LANES), np.float32)
-        start = last.ctypes.data + block * pixels * channels * BYTES
-        for channel in range(channels):
-            scale, shift, total = fill(norm[0, channel]), fill(norm[1, channel]), fill(np.float32(0))
-            for i in range(pixels):
-                z = fma(load(start + (i * channels + channel) * BYTES), scale, shift)
-                total = plus(total, gate(z, z))
-            store(total, totals.ctypes.data + channel * BYTES)
-        share = np.float32(1 / pixels)
-        for lane in range(LANES):
-            for channel in range(channels):
-                out[block * LANES + lane, channel] = totals[channel, lane] * share
 
 
 @njit(**OPTIONS)
@@ -223,8 +32,8 @@ def _add_slopes(
                 value = load(rows + (corner // 2 * width + 2 * x + corner % 2) * pixel + channel * BYTES)
                 passed = gate(slope, fma(value, scale, shift))
                 first, second = plus(first, passed), fma(passed, value, second)
-            _add(first, totals + channel * BYTES)
-            _add(second, totals + (channels + channel) * BYTES)
+            add(first, totals + channel * BYTES)
+            add(second, totals + (channels + channel) * BYTES)
 
 
 @njit(**OPTIONS)
@@ -258,14 +67,14 @@ def last_slopes(last: Array, norm: Array, pooled: Array, sums: Array) -> None:
     """Sum the gradients of the last layer as `backward_layer` does for the others; pooled: (blocks, 1, 1, 64, 16)."""
     blocks, height, width, channels = last.shape[:4]
     for i in prange(blocks):
-        block = _turn(i, blocks, True)
+        block = turn(i, blocks, True)
         totals, row = np.zeros((2, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
         for y in range(0, height, 2):
             rows = last.ctypes.data + (block * height + y) * width * channels * BYTES
             slope = pooled.ctypes.data + block * channels * BYTES
             _add_slopes(rows, width, channels, slope, 0, norm, row.ctypes.data)
             _flush(row, totals)
-        _reduce(totals, sums[block])
+        reduce(totals, sums[block])
 
 
 @njit(**OPTIONS)
@@ -356,7 +165,7 @@ def backward_layer(
     spread = 0 if pooled.shape[1] == 1 else 1
     groups, zeros = sums.shape[0], np.zeros(channels_in, np.float32)
     for i in prange(groups):
-        group = _turn(i, groups, layer % 2 == 0)
+        group = turn(i, groups, layer % 2 == 0)
         slopes = scratch[numba.get_thread_id()].ctypes.data
         sums[group] = np.float32(0)
         start, stop = group * size, min(blocks, (group + 1) * size)
@@ -396,7 +205,7 @@ def backward_layer(
                 for block in range(start, stop):
                     for j in range(done, ready):
                         out = before_pooled.ctypes.data + (block * height + j) * width * channels_in * BYTES
-                        _convolve_row(
+                        convolve_row(
                             slopes + (block - start) * slope_block + j * slope_row,
                             width,
                             channels,
@@ -419,16 +228,4 @@ def backward_layer(
                 done = ready
         if layer > 0:
             for block in range(start, stop):
-                _reduce(totals[block - start], before_sums[block])
-
-
-@njit(parallel=True, **OPTIONS)
-def block_views(views: Array, out: Array) -> None:
-    """Write views (N, 3, S, S) into the inside of out, (N / 16, S + 2, S + 2, 3, 16)."""
-    for block in prange(out.shape[0]):
-        size = views.shape[2]
-        for y in range(size):
-            for x in range(size):
-                for channel in range(3):
-                    for lane in range(LANES):
-                        out[block, y + 1, x + 1, channel, lane] = views[block * LANES + lane, channel, y, x]
+                reduce(totals[block - start], before_sums[block])

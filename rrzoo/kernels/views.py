@@ -1,9 +1,11 @@
 """The K random views of `rrzoo.views` on the CPU, one view after another: equal to `rrzoo.views.apply` to 1e-5.
 
-A view is read from and written to memory once. What speeds this up is that all loops run over contiguous float32
-rows without branches, which LLVM turns into vector instructions, and that a strip of the view passes through all
-colour operations while it is in the innermost cache. Contrast needs the mean of the whole view, so there are two such
-passes. Every view is computed by itself: results don't depend on the number of threads.
+What makes it fast: loops run over contiguous float32 without branches, so that LLVM turns them into vector
+instructions, and a strip of the view passes through all colour operations while it is in the innermost cache. Contrast
+needs the mean of the whole view, so there are two such passes. Every view is computed by itself: results don't depend
+on the number of threads.
+
+All loops are in this one file because numba's cache notices changes only of the file that holds the entry point.
 """
 
 import numba
@@ -161,7 +163,7 @@ def _weigh(length, size, flip, first, weights):
 @compiled
 def _scale_rows(planes, top, left, height, width, size, flip, scratch):
     """Cut a crop out of `planes`, float32 (3, H, > W), and scale its rows to `size` pixels: the first of `scratch`."""
-    rows, first, weights, picks, bases = scratch
+    rows, first, weights, bases = scratch
     _weigh(width, size, flip, first, weights)
     if width > size:
         for c in range(3):
@@ -178,23 +180,22 @@ def _scale_rows(planes, top, left, height, width, size, flip, scratch):
         group = first[g * LANES : (g + 1) * LANES]
         bases[g] = min(group[0], group[LANES - 1])
         for j in range(LANES):
-            picks[g * LANES + j] = group[j] - bases[g]
+            group[j] -= bases[g]
     # addresses instead of arrays: checking and slicing these would take longer than the few steps of a row
-    step = 4 * LANES
-    near, far, indices = weights[0].ctypes.data, weights[1].ctypes.data, picks.ctypes.data
+    near, far, indices = weights[0].ctypes.data, weights[1].ctypes.data, first.ctypes.data
     for c in range(3):
         for y in range(height):
             source = planes.ctypes.data + c * planes.strides[0] + (top + y) * planes.strides[1] + 4 * left
             target = rows.ctypes.data + c * rows.strides[0] + y * rows.strides[1]
             for g in range(len(bases)):
-                at = g * step
+                at = 4 * LANES * g
                 _mix_pixels(source + 4 * bases[g], indices + at, near + at, far + at, target + at)
 
 
 @compiled
 def _scale_columns(height, size, scratch, begin, end, view):
     """Scale columns to `size` pixels; write lines begin..end of `view`, float32 (3, size * size)."""
-    rows, first, weights, _, _ = scratch
+    rows, first, weights, _ = scratch
     if height > size or size % LANES:
         for c in range(3):
             for y in range(begin, end):
@@ -227,16 +228,9 @@ def _clamp(value):
 
 
 @compiled
-def _brightness(red, green, blue, factor):
-    for i in range(len(red)):
-        red[i] = _clamp(factor * red[i])
-        green[i] = _clamp(factor * green[i])
-        blue[i] = _clamp(factor * blue[i])
-
-
-@compiled
-def _contrast(red, green, blue, factor, mean):
-    rest = (f32(1) - factor) * mean
+def _blend(red, green, blue, factor, level):
+    """Blend with a level of grey: with black this is brightness, with the mean luma it is contrast."""
+    rest = (f32(1) - factor) * level
     for i in range(len(red)):
         red[i] = _clamp(factor * red[i] + rest)
         green[i] = _clamp(factor * green[i] + rest)
@@ -273,7 +267,7 @@ def _hue(red, green, blue, factor):
 def _adjust(red, green, blue, operations, factors):
     for operation in operations:
         if operation == BRIGHTNESS:
-            _brightness(red, green, blue, factors[BRIGHTNESS])
+            _blend(red, green, blue, factors[BRIGHTNESS], f32(0))
         elif operation == SATURATION:
             _saturation(red, green, blue, factors[SATURATION])
         elif operation == HUE:
@@ -311,8 +305,9 @@ def _make_one(planes, drawn, size, scale, offset, scratch, view):
     _scale_rows(planes, drawn.top, drawn.left, drawn.height, drawn.width, size, drawn.flip, scratch)
     _weigh(drawn.height, size, False, scratch[1], scratch[2])
     before = 0  # operations before contrast
-    while drawn.jitter and drawn.order[before] != CONTRAST:
-        before += 1
+    for position in range(4):
+        if drawn.order[position] == CONTRAST:
+            before = position
     lines = max(STRIP // size, 1)
     total = f32(0)
     for begin in range(0, size, lines):
@@ -329,7 +324,7 @@ def _make_one(planes, drawn, size, scale, offset, scratch, view):
     mean = total / f32(size * size)
     for begin in range(0, size, lines):
         red, green, blue = _strip(view, begin, min(begin + lines, size), size)
-        _contrast(red, green, blue, drawn.factors[CONTRAST], mean)
+        _blend(red, green, blue, drawn.factors[CONTRAST], mean)
         _adjust(red, green, blue, drawn.order[before + 1 :], drawn.factors)
         _normalise(red, green, blue, drawn.grey, scale, offset)
 
@@ -344,10 +339,9 @@ def _make(pixels, drawn, size, scale, offset, out):
         planes = np.zeros((3, height, width + LANES + taps), np.float32)  # no read beyond a row meets a NaN
         scratch = (
             np.empty((3, height, padded), np.float32),  # rows of the crop, scaled
-            np.empty(padded, np.int32),  # first pixels
-            np.empty((taps, padded), np.float32),  # weights
-            np.empty(padded, np.int32),  # first pixels again, relative to those of their group of LANES,
-            np.empty(padded // LANES, np.int64),  # which are these
+            np.empty(padded, np.int32),  # first pixel of each output pixel
+            np.empty((taps, padded), np.float32),  # their weights
+            np.empty(padded // LANES, np.int32),  # first pixel of each group of LANES
         )
         _unpack(pixels[m], planes)
         for n in range(m, len(drawn), count):
@@ -364,7 +358,8 @@ def make(pixels, parameters, mean, std, out):
         std: float32 (3,).
         out: float32 (N, 3, S, S), contiguous.
     """
+    size = out.shape[-1]
     drawn = np.empty(len(parameters), DRAWN)
     for field in DRAWN.fields:
         drawn[field] = getattr(parameters, field)
-    _make(pixels, drawn, out.shape[-1], 1 / std, -mean / std, out.reshape(len(drawn), 3, -1))
+    _make(pixels, drawn, size, 1 / std, -mean / std, out.reshape(-1, 3, size * size))

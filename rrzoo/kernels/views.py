@@ -33,7 +33,7 @@ DRAWN = np.dtype(  # of one row of `ViewParameters`
     align=True,
 )
 
-compiled = numba.njit(fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+compiled = numba.njit(fastmath=True, boundscheck=False, error_model="numpy")
 compiled_parallel = numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
 
 

@@ -207,6 +207,7 @@ def _start(
         images=len(dataset),
         machine=machine(),
         threads=torch.get_num_threads(),
+        omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "not set"),
         versions=versions(),
     )
     return epochs_done, seconds

@@ -68,9 +68,9 @@ def at_least(field: str, value: int, low: int, why: str) -> None:
 
 RECIPES: dict[str, Recipe] = {
     "conv4-cifar10": Recipe(
-        "conv4", "cifar10", 32, views=8, epochs=30, loss="bce", learning_rate=3e-3, decay_start=0.3
+        "conv4", "cifar10", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
-    "conv4-clay10": Recipe("conv4", "clay10", 48, views=8, epochs=40, loss="bce", learning_rate=3e-3, decay_start=0.3),
+    "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),
 }
 
 

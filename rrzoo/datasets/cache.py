@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ ENTRY = "entry.json"
 FORMAT = 2  # of an entry; what older code wrote is not looked at
 ABANDONED = 3600  # seconds without a write after which an unfinished entry is taken for a crashed process's
 
-Progress = Callable[[Iterable[Path], int], Iterable[Path]]
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 @dataclass(frozen=True)

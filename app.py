@@ -3,7 +3,6 @@
 import argparse
 import html
 import os
-from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: no request to other hosts
 
@@ -12,7 +11,7 @@ import numpy as np
 from gradio.data_classes import ImageData
 
 import rrzoo
-from rrzoo import datasets, errors, images
+from rrzoo import datasets, errors, images, zoo
 
 DEFAULT_MODEL = "conv4-cifar10"
 HITS = 12
@@ -81,7 +80,8 @@ def build(model: rrzoo.Model, gallery: rrzoo.Gallery) -> gr.Blocks:
                 count = gr.Slider(1, 48, HITS, step=1, label="Number of results")
                 gr.Examples(shown, query, label="Or choose a clay figure", elem_id="search-examples")
             with gr.Column(scale=3):
-                gr.Markdown(f"Nearest of {len(gallery):,} pictures, with label and cosine similarity")
+                of = f" of {html.escape(gallery.description)}" if gallery.description else ""
+                gr.Markdown(f"Nearest of {len(gallery):,} pictures{of}, with label and cosine similarity")
                 hits = gr.Gallery(
                     label="Nearest pictures",
                     show_label=False,
@@ -165,28 +165,20 @@ def example_pairs(pictures: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
     return [[horse, np.ascontiguousarray(horse[:, ::-1])], [horse, deer], [horse, truck]]
 
 
-def open_gallery(model: rrzoo.Model, folder: Path | None) -> rrzoo.Gallery:
-    """Return the model's own gallery, a saved one, or one made of a folder of photographs."""
-    if folder is None:
-        return model.gallery()
-    if (folder / "gallery.json").exists():
-        return rrzoo.Gallery.load(model, folder)
-    print(f"reading the pictures in {folder} ...", flush=True)
-    return rrzoo.Gallery.build(model, folder)
-
-
 def main() -> None:
     """Serve the page; exit with status 2 and one line on anything that a user can mend."""
     parser = argparse.ArgumentParser(description="Search, classify and relate pictures in the browser.")
     parser.add_argument("--model", metavar="NAME", default=DEFAULT_MODEL, help=f"model to show ({DEFAULT_MODEL})")
     parser.add_argument(
-        "--gallery", metavar="FOLDER", type=Path, help="folder of photographs, or of a saved gallery, to search in"
+        "--gallery",
+        metavar="NAME|FOLDER",
+        help="what to search in: a gallery that python -m rrzoo index built, or a folder of photographs",
     )
     parser.add_argument("--port", metavar="N", type=int, default=7860, help="port to serve on (7860)")
     options = parser.parse_args()
     try:
         model = rrzoo.load(options.model)
-        gallery = open_gallery(model, options.gallery)
+        gallery = zoo.open_gallery(model, options.gallery) if options.gallery else model.gallery()
     except errors.RRZooError as problem:
         parser.exit(2, f"error: {problem}\n")
     page = build(model, gallery).queue(max_size=32, default_concurrency_limit=2)

@@ -36,7 +36,7 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
     model.relation_head.load_state_dict(pretrained.relation_head.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
-    _set_probe(model, train_features, train.labels)
+    _set_probe(model, train_features, train.known_labels)
     model.config = ModelConfig(
         name=name,
         architecture=architecture,
@@ -79,18 +79,18 @@ def _evaluate(
         data=f"{test.description}, {test.split} split",
         train_images=len(train),
         test_images=len(test),
-        linear_probe=float((model.classify(test.images).argmax(1) == test.labels).mean()),
-        knn=knn(train_features, train.labels, test_features, test.labels),
+        linear_probe=float((model.classify(test.images).argmax(1) == test.known_labels).mean()),
+        knn=knn(train_features, train.known_labels, test_features, test.known_labels),
         random_weights_linear_probe=evaluate.linear_probe_accuracy(
-            random_train, train.labels, random_test, test.labels
+            random_train, train.known_labels, random_test, test.known_labels
         ),
-        random_weights_knn=knn(random_train, train.labels, random_test, test.labels),
+        random_weights_knn=knn(random_train, train.known_labels, random_test, test.known_labels),
         raw_pixels_linear_probe=evaluate.linear_probe_accuracy(
-            raw_train, train.labels, raw_test, test.labels, RAW_PIXEL_ITERATIONS
+            raw_train, train.known_labels, raw_test, test.known_labels, RAW_PIXEL_ITERATIONS
         ),
-        raw_pixels_knn=knn(raw_train, train.labels, raw_test, test.labels),
+        raw_pixels_knn=knn(raw_train, train.known_labels, raw_test, test.known_labels),
         auc_same_image=_auc_same_image(model, test),
-        auc_same_class=_auc_same_class(model, test_features, test.labels),
+        auc_same_class=_auc_same_class(model, test_features, test.known_labels),
         seeds=1,
     )
 

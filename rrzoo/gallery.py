@@ -5,21 +5,22 @@ three files: `index.faiss`, `gallery.safetensors` and the manifest `gallery.json
 SHA-256 of the other two.
 """
 
+import contextlib
 import hashlib
 import io
-import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
+from safetensors.numpy import save_file as save_tensors
 
 from rrzoo import datasets, errors, images
 from rrzoo.datasets import Dataset
@@ -34,7 +35,9 @@ THUMBNAIL = 160  # px, the longer side
 BATCH = 256  # images read and embedded at once
 SHIPPED = ("clay10",)  # data sets that come with the package, whose images need no thumbnails
 
-Progress = Callable[[Iterable[int], int], Iterable[int]]
+ENCODERS = 2  # threads that write thumbnails while the model computes features
+
+Progress = Callable[[int, int], None]  # images done, images in all
 
 
 class Embedder(Protocol):
@@ -60,15 +63,17 @@ class Pictures(Protocol):
 
 
 class Thumbnails:
-    """Thumbnails kept as WebP files in memory."""
+    """Thumbnails kept as WebP files in memory, one after another."""
 
-    def __init__(self, encoded: list[bytes]) -> None:
-        """Take WebP files."""
-        self.encoded = encoded
+    def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
+        """Take the files, uint8, and where each of them ends, int64 (N,)."""
+        self.content = content
+        self.ends = ends
 
     def __getitem__(self, row: int, /) -> Image.Image:
         """Decode one."""
-        return Image.open(io.BytesIO(self.encoded[row]), formats=("WEBP",)).convert("RGB")
+        file = self.content[self.ends[row - 1] if row else 0 : self.ends[row]].tobytes()
+        return Image.open(io.BytesIO(file), formats=("WEBP",)).convert("RGB")
 
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
@@ -116,6 +121,7 @@ class Manifest:
     sources: tuple[str, ...]  # one a row
     dataset: str | None  # name/split, where the pictures are those of a data set that ships with the package
     sha256: dict[str, str]  # of the other two files
+    description: str | None = None  # what the images are, where a data set says so
     format: int = FORMAT
 
 
@@ -131,6 +137,8 @@ class Gallery:
         classes: tuple[str, ...],
         sources: Sequence[str],
         pictures: Pictures,
+        description: str | None = None,
+        skipped: tuple[str, ...] = (),
     ) -> None:
         """Join the parts: a FAISS index of N unit vectors, and N of everything else."""
         self.model = model
@@ -140,6 +148,8 @@ class Gallery:
         self.classes = classes
         self.sources = sources
         self._pictures = pictures
+        self.description = description  # what the images are, where a data set says so
+        self.skipped = skipped  # files that could not be read when the gallery was built, and were left out, as asked
 
     def __len__(self) -> int:
         """Return N."""
@@ -147,42 +157,60 @@ class Gallery:
 
     @classmethod
     def build(
-        cls, model: Embedder, source: str | os.PathLike[str] | Dataset, progress: Progress | None = None
+        cls,
+        model: Embedder,
+        source: str | os.PathLike[str] | Dataset | Sequence[Dataset],
+        progress: Progress | None = None,
+        skip_broken: bool = False,
     ) -> "Gallery":
-        """Index a folder of images, or a data set.
+        """Index a folder of images, or a data set. No more than a batch of images is in memory at a time.
 
         Args:
             model: whose features are indexed.
-            source: a data set; or a folder, with all below it, where the first folder of an image's path is its label.
-            progress: wraps the numbers of the first images of each batch, given the number of images.
+            source: a data set; several splits of one; or a folder, with all below it, where the first folder of an
+                image's path is its label.
+            progress: called after each batch.
+            skip_broken: leave out files of a folder that can't be read; `skipped` names them.
 
         Raises:
             errors.GalleryError: there is no such folder, no image in it, or an image that can't be read.
         """
-        if isinstance(source, Dataset):
-            read: Callable[[int, int], list[np.ndarray]] = lambda start, stop: list(source.images[start:stop])  # noqa: E731
-            sources = [f"{source.name}/{source.split}/{row}" for row in range(len(source))]
-            labels, classes = source.labels, source.classes
-            shipped = source.name in SHIPPED
-        else:
+        skipped: list[str] = []
+        description, shipped = None, None
+        if isinstance(source, str | os.PathLike):
             folder = Path(source)
-            sources = _list_folder(folder)
-            labels, classes = _labels(sources)
-            read = lambda start, stop: _read(folder, sources[start:stop])  # noqa: E731
-            shipped = False
+            paths = _list_folder(folder)
+            count, classes = len(paths), tuple(sorted({name for name in map(_class_of, paths) if name is not None}))
+            batches = _folder_batches(folder, paths, classes, skipped if skip_broken else None)
+        else:
+            splits = [source] if isinstance(source, Dataset) else list(source)
+            count, classes, description = sum(map(len, splits)), splits[0].classes, splits[0].description
+            batches = _dataset_batches(splits)
+            shipped = splits[0] if len(splits) == 1 and splits[0].name in SHIPPED else None
 
-        features, encoded = [], []
-        starts = range(0, len(sources), BATCH)
-        for start in progress(starts, len(sources)) if progress else starts:
-            batch = read(start, start + BATCH)
-            features.append(model.features(batch))
-            if not shipped:
-                encoded += [Thumbnails.encode(image) for image in batch]
+        features, labels, sources = [], [], []
+        content, ends = bytearray(), []
+        with ThreadPoolExecutor(ENCODERS) as encoders:
+            for read, (pictures, batch_labels, batch_sources) in batches:
+                if pictures:
+                    encoded = encoders.map(Thumbnails.encode, [] if shipped else pictures)
+                    features.append(model.features(pictures))
+                    for file in encoded:
+                        content += file
+                        ends.append(len(content))
+                labels += batch_labels
+                sources += batch_sources
+                if progress:
+                    progress(read, count)
+        if not sources:
+            raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0]}")
         unit, lengths = _unit(np.concatenate(features))
         index = _faiss().IndexFlatIP(unit.shape[1])
         index.add(unit)
-        pictures = DatasetPictures(source) if shipped and isinstance(source, Dataset) else Thumbnails(encoded)
-        return cls(model, index, lengths, labels, classes, sources, pictures)
+        thumbnails = Thumbnails(np.frombuffer(content, np.uint8), np.array(ends, np.int64))
+        shown = DatasetPictures(shipped) if shipped else thumbnails
+        numbers = np.array(labels, np.int64)
+        return cls(model, index, lengths, numbers, classes, sources, shown, description, tuple(skipped))
 
     def search(self, images: Images, k: int = 12) -> list[list[Hit]]:
         """Find the k nearest images to each of `images`, nearest first, by cosine similarity of the features.
@@ -211,33 +239,45 @@ class Gallery:
         return Hit(score, label, self._pictures[row], self.sources[row], row)
 
     def save(self, folder: Path) -> None:
-        """Write the three files into `folder`. The manifest comes last: what is interrupted before is refused."""
+        """Write the three files into `folder`. The manifest comes last: what is interrupted before is refused.
+
+        Raises:
+            errors.GalleryError: the folder can't be written, or there is no room.
+        """
         tensors = {"labels": self.labels, "lengths": self._lengths}
         dataset = None
         if isinstance(self._pictures, Thumbnails):
-            encoded = self._pictures.encoded
-            tensors["thumbnails"] = np.frombuffer(b"".join(encoded), np.uint8)
-            tensors["thumbnail_ends"] = np.cumsum([len(file) for file in encoded], dtype=np.int64)
+            tensors |= {"thumbnails": self._pictures.content, "thumbnail_ends": self._pictures.ends}
         elif isinstance(self._pictures, DatasetPictures):
             dataset = f"{self._pictures.dataset.name}/{self._pictures.dataset.split}"
-        files = {INDEX: _faiss().serialize_index(self._index).tobytes(), TENSORS: save_tensors(tensors)}
-        manifest = Manifest(
-            model=self.model.name,
-            fingerprint=self.model.fingerprint,
-            rows=len(self),
-            dimension=self._index.d,
-            metric="cosine",
-            classes=self.classes,
-            sources=tuple(self.sources),
-            dataset=dataset,
-            sha256={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-        )
-        files[MANIFEST] = json.dumps(asdict(manifest), indent=1).encode()
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            unfinished = folder / f".{name}.{os.getpid()}"
-            unfinished.write_bytes(content)
-            unfinished.replace(folder / name)
+        unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (INDEX, TENSORS, MANIFEST)}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            unfinished[INDEX].write_bytes(_faiss().serialize_index(self._index))
+            save_tensors(tensors, unfinished[TENSORS])
+            manifest = Manifest(
+                model=self.model.name,
+                fingerprint=self.model.fingerprint,
+                rows=len(self),
+                dimension=self._index.d,
+                metric="cosine",
+                classes=self.classes,
+                sources=tuple(self.sources),
+                dataset=dataset,
+                sha256={name: _sha256(unfinished[name]) for name in (INDEX, TENSORS)},
+                description=self.description,
+            )
+            unfinished[MANIFEST].write_text(json.dumps(asdict(manifest), indent=1))
+            for name, path in unfinished.items():
+                path.replace(folder / name)
+        except (OSError, SafetensorError) as problem:
+            raise errors.GalleryError(
+                f"the gallery can't be written to {folder} ({problem}): make room there, or name another folder"
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                for path in unfinished.values():
+                    path.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, model: Embedder, folder: str | os.PathLike[str]) -> "Gallery":
@@ -273,11 +313,12 @@ class Gallery:
             name, _, split = manifest.dataset.partition("/")
             pictures = DatasetPictures(datasets.load(name, split))
         else:
-            content, ends = tensors["thumbnails"].tobytes(), [0, *tensors["thumbnail_ends"].tolist()]
-            if len(ends) != rows + 1 or ends != sorted(ends) or ends[-1] != len(content):
+            content, ends = tensors["thumbnails"], tensors["thumbnail_ends"]
+            if len(ends) != rows or (np.diff(ends, prepend=0) < 0).any() or ends[-1] != len(content):
                 raise ValueError("its thumbnails do not fit its rows")
-            pictures = Thumbnails([content[a:b] for a, b in itertools.pairwise(ends)])
-        return cls(model, index, lengths, labels, manifest.classes, manifest.sources, pictures)
+            pictures = Thumbnails(content, ends)
+        parts = manifest.classes, manifest.sources, pictures, manifest.description
+        return cls(model, index, lengths, labels, *parts)
 
 
 def _faiss() -> Any:
@@ -306,22 +347,55 @@ def _list_folder(folder: Path) -> list[str]:
     return sources
 
 
-def _labels(sources: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Take the first folder of each path as its label."""
-    names = [source.partition("/")[0] if "/" in source else None for source in sources]
-    classes = tuple(sorted({name for name in names if name is not None}))
+def _class_of(path: str) -> str | None:
+    """Take the first folder of a path as the class."""
+    return path.partition("/")[0] if "/" in path else None
+
+
+Batch: TypeAlias = tuple[list[np.ndarray], list[int], list[str]]  # images uint8 (H, W, 3), labels or -1, sources
+
+
+def _dataset_batches(splits: list[Dataset]) -> Iterator[tuple[int, Batch]]:
+    """Read data sets in batches; yield how many images were read, and the batch."""
+    read = 0
+    for dataset in splits:
+        if dataset.classes != splits[0].classes:
+            raise errors.GalleryError(f"{dataset.name} has other classes than {splits[0].name}: index one data set")
+        for start in range(0, len(dataset), BATCH):
+            stop = min(start + BATCH, len(dataset))
+            rows = range(start, stop)
+            labels = [-1] * len(rows) if dataset.labels is None else dataset.labels[start:stop].tolist()
+            read += len(rows)
+            sources = [f"{dataset.name}/{dataset.split}/{row}" for row in rows]
+            yield read, (list(dataset.images[start:stop]), labels, sources)
+
+
+def _folder_batches(
+    folder: Path, paths: list[str], classes: tuple[str, ...], skipped: list[str] | None
+) -> Iterator[tuple[int, Batch]]:
+    """Read a folder's images in batches, as `_dataset_batches`; note what is broken in `skipped`, or raise."""
     number: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
-    return np.array([number.get(name, -1) for name in names], np.int64), classes
+    for start in range(0, len(paths), BATCH):
+        pictures, labels, sources = [], [], []
+        for path in paths[start : start + BATCH]:
+            try:
+                pictures.append(images.read(folder / path))
+            except errors.ImageError as problem:
+                if skipped is None:
+                    raise errors.GalleryError(
+                        f"{folder / path}: {problem}. Replace or remove it, or leave out what is broken with "
+                        "--skip-broken"
+                    ) from None
+                skipped.append(f"{folder / path}: {problem}")
+                continue
+            labels.append(number.get(_class_of(path), -1))
+            sources.append(path)
+        yield min(start + BATCH, len(paths)), (pictures, labels, sources)
 
 
-def _read(folder: Path, sources: list[str]) -> list[np.ndarray]:
-    pictures = []
-    for source in sources:
-        try:
-            pictures.append(images.read(folder / source))
-        except errors.ImageError as problem:
-            raise errors.GalleryError(f"{folder / source}: {problem}. Replace or remove it") from None
-    return pictures
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_files(folder: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -6,9 +6,9 @@ scaled (not clipped), of an animation the first frame is taken.
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -19,8 +19,26 @@ MAX_PIXELS = 50_000_000  # width * height; a decoded image takes 3 bytes a pixel
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # the only decoders that untrusted bytes reach
 
+
+class ImageArray(Protocol):
+    """Images that are indexed as an uint8 array (N, H, W, 3) is; perhaps on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, 3)."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return one image, uint8 (H, W, 3), or those of a slice or an array of numbers, (M, H, W, 3)."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the images, uint8 (H, W, 3)."""
+
+
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
-Images: TypeAlias = ImageLike | Sequence[ImageLike]
+Images: TypeAlias = ImageLike | Sequence[ImageLike] | ImageArray
 
 
 def read(image: ImageLike) -> np.ndarray:
@@ -52,15 +70,20 @@ def read(image: ImageLike) -> np.ndarray:
         ) from None
     except Image.DecompressionBombError:
         raise errors.ImageError(_too_large(path.name)) from None
+    except OSError as problem:
+        raise errors.ImageError(f"{path.name} can't be read: {problem.strerror or problem}") from None
 
 
 def read_all(images: Images) -> list[np.ndarray]:
     """Return one image or a sequence of them as a list of uint8 arrays (H, W, 3). See `read`."""
-    if isinstance(images, str | os.PathLike | Image.Image):
-        return [read(images)]
-    if isinstance(images, np.ndarray) and images.ndim == 3:
-        return [read(images)]
-    return [read(image) for image in images]
+    return [read(image) for image in listed(images)]
+
+
+def listed(images: Images) -> Sequence[ImageLike] | ImageArray:
+    """Return one image as a list of one, and a sequence as it is."""
+    if isinstance(images, str | os.PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        return [images]
+    return images
 
 
 def find(folder: Path) -> list[Path]:

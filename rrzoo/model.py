@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
 from rrzoo.gallery import INDEX, Gallery
-from rrzoo.images import Images, read_all, to_square
+from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.recipes import ModelConfig
 from rrzoo.relation import RelationHead
 
-BATCH = 256  # images that go through the backbone at once
+BATCH_PIXELS = 16 * 96 * 96  # that go through the backbone at once: larger activations leave the CPU's caches
 
 
 class Model(nn.Module):
@@ -138,14 +138,12 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def _batched(self, function: Callable[[Tensor], Tensor], images: Images, width: int) -> np.ndarray:
-        rows = [function(self._normalised(batch)).cpu().numpy() for batch in _batches(images)]
+        rows = [function(self._normalised(batch)).cpu().numpy() for batch in self._batches(images)]
         return np.concatenate(rows) if rows else np.empty((0, width), np.float32)
 
-
-def _batches(images: Images) -> Iterator[list[np.ndarray]]:
-    """Read images a batch at a time, so that many large files are never in memory together."""
-    if isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4):
-        for start in range(0, len(images), BATCH):
-            yield read_all(images[start : start + BATCH])
-    else:
-        yield read_all(images)
+    def _batches(self, images: Images) -> Iterator[list[np.ndarray]]:
+        """Read images a batch at a time, so that many large files are never in memory together."""
+        given = listed(images)
+        size = max(1, BATCH_PIXELS // self.config.architecture.image_size**2)
+        for start in range(0, len(given), size):
+            yield read_all(given[start : start + size])

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from rrzoo import backbones, errors, relation, views
 from rrzoo.datasets import Dataset
+from rrzoo.kernels import conv4
 from rrzoo.recipes import Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -47,7 +48,7 @@ class Step:
     ) -> None:
         """Keep what every step needs; the recipe gives seed, views, image size and loss."""
         self.recipe, self.dataset = recipe, dataset
-        self.backbone, self.head, self.optimizer = backbone, head, optimizer
+        self.features, self.head, self.optimizer = conv4.fast(backbone), head, optimizer
         self.loss = relation.LOSSES[recipe.loss]
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
         self.inputs: Tensor | None = None  # of the last step: its memory is used again
@@ -62,7 +63,7 @@ class Step:
 
     def __call__(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Learn from images (M,) of the data set; return the loss and the logits of positive and negative pairs."""
-        positive, negative = self.head.score_views(self.backbone(self.views(epoch, batch)), self.recipe.views)
+        positive, negative = self.head.score_views(self.features(self.views(epoch, batch)), self.recipe.views)
         loss = self.loss(positive, negative)
         self.optimizer.zero_grad()
         loss.backward()

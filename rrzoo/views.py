@@ -256,13 +256,13 @@ def _bilinear_weights(start: Tensor, length: Tensor, source: int, size: int) -> 
     The triangle filter of Pillow's and torch's antialiased bilinear scaling: its support grows with the reduction,
     and it never reaches outside the crop.
     """
-    length = length.view(-1, 1, 1)
-    output = torch.arange(size, device=start.device).view(1, -1, 1)
-    pixel = torch.arange(source, device=start.device).view(1, 1, -1) - start.view(-1, 1, 1)
+    start, length = start.int().view(-1, 1, 1), length.int().view(-1, 1, 1)
+    output = torch.arange(size, dtype=torch.int32, device=start.device).view(1, -1, 1)
+    pixel = torch.arange(source, dtype=torch.int32, device=start.device) - start
     # centres are multiples of 1 / (2 * size): counted in these, all but the last division is exact
-    distance = ((2 * pixel + 1) * size - (2 * output + 1) * length).abs()
-    weights = (2 * length.clamp(min=size) - distance).clamp(min=0)
-    weights = (weights * ((pixel >= 0) & (pixel < length))).float()
+    distance = ((2 * pixel + 1) * size - (2 * output + 1) * length).abs_()
+    weights = (2 * length.clamp(min=size) - distance).clamp_(min=0).float()
+    weights *= (pixel >= 0) & (pixel < length)
     return weights / weights.sum(2, keepdim=True)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from rrzoo import errors, model_folder
+from rrzoo import datasets, errors, model_folder
+from rrzoo.gallery import MANIFEST, Gallery, Progress
 from rrzoo.model import Model
 from rrzoo.recipes import RECIPES
 
@@ -53,6 +54,39 @@ def list_models() -> dict[str, str]:
             parts.append(f"linear probe {config.evaluation.linear_probe:.1%} on {config.evaluation.data}")
         lines[name] = "; ".join(parts)
     return lines
+
+
+def gallery_folder(model: str, gallery: str) -> Path:
+    """Return where a model's gallery of that name is kept."""
+    return zoo_root() / ".galleries" / model / gallery  # a dot marks what is no model
+
+
+def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: Progress | None = None) -> Gallery:
+    """Open a gallery for a model.
+
+    Args:
+        model: whose features are searched.
+        gallery: the name of one that `python -m rrzoo index` built; clay10; the folder of a saved gallery; or a folder
+            of images, which is indexed now.
+        progress: called after each batch of images that is indexed.
+
+    Raises:
+        errors.GalleryError: there is none, or it is damaged or of another model.
+    """
+    name, folder = os.fspath(gallery), Path(gallery)
+    if folder.name == name and (gallery_folder(model.name, name) / MANIFEST).exists():  # a name, not a path
+        return Gallery.load(model, gallery_folder(model.name, name))
+    if name == "clay10":
+        return Gallery.build(model, datasets.load("clay10", "test"), progress)
+    if (folder / MANIFEST).exists():
+        return Gallery.load(model, folder)
+    if folder.is_dir():
+        return Gallery.build(model, folder, progress)
+    saved = sorted(path.parent.name for path in gallery_folder(model.name, "").glob(f"*/{MANIFEST}"))
+    raise errors.GalleryError(
+        f"no gallery {name!r} of {model.name} is at hand, and no folder of that name: "
+        f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model.name}"
+    )
 
 
 def _folders() -> dict[str, Path]:

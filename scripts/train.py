@@ -55,12 +55,15 @@ def run(options: argparse.Namespace) -> None:
     if folder.exists():
         raise errors.TrainingError(f"{folder} is already there: delete it to train anew, or choose another --zoo")
     images = datasets.load(chosen.dataset, chosen.split, options.data, progress)
-    test = datasets.load(chosen.dataset, "test", options.data, progress)
+    labelled = images
+    if images.labels is None:  # pre-training needs none; the probe does
+        labelled = datasets.load(chosen.dataset, "train", options.data, progress)
+    test = datasets.load(chosen.dataset, datasets.test_split(chosen.dataset), options.data, progress)
     print(describe(name, chosen, images), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
     pretrained = train.pretrain(chosen, images, unfinished, options.resume)
 
     print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-    model = export(name, chosen, pretrained, images, test, folder)
+    model = export(name, chosen, pretrained, labelled, test, folder)
     measured = model.config.evaluation
     assert measured is not None  # export measures
     train.log(unfinished, event="evaluation", **dataclasses.asdict(measured))

@@ -162,22 +162,12 @@ def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
         client.predict(handle_file(str(tmp_path / "letter.png")), api_name="/classify")
 
 
-def test_own_photographs_are_searched(tmp_path: Path, figures: list[Path], model: rrzoo.Model) -> None:
-    sys.path.insert(0, str(REPOSITORY))
-    import app as demo
-
-    for folder in (tmp_path, None):  # three photographs; the model's own gallery
-        assert len(demo.open_gallery(model, folder)) == (3 if folder else 1000)
-    rrzoo.Gallery.build(model, tmp_path).save(tmp_path / "saved")
-    assert demo.open_gallery(model, tmp_path / "saved").sources == ("bird.png", "horse.png", "truck.png")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "conv4-cifar"], "did you mean conv4-cifar10"),
         (["--gallery", "."], "holds no images"),
-        (["--gallery", "nowhere"], "is not a folder"),
+        (["--gallery", "nowhere"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
     ],
 )
 def test_wrong_arguments_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -1,9 +1,10 @@
 """The K random views of `rrzoo.views` on the CPU, one view after another: equal to `rrzoo.views.apply` to 1e-5.
 
-A view is read from and written to memory once. What speeds this up is that all loops run over contiguous float32
-rows without branches, which LLVM turns into vector instructions, and that a strip of the view passes through all
-colour operations while it is in the innermost cache. Contrast needs the mean of the whole view, so there are two such
-passes. Every view is computed by itself: results don't depend on the number of threads.
+What makes it fast: a view stays in cache from its first operation to its last, and loops run over contiguous float32
+without branches, so that LLVM turns them into vector instructions. Every view is computed by itself: results don't
+depend on the number of threads.
+
+All loops are in this one file because numba's cache notices changes only of the file that holds the entry point.
 """
 
 import numba
@@ -19,11 +20,10 @@ from rrzoo.views import BRIGHTNESS, CONTRAST, HUE, SATURATION
 f32 = np.float32
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]  # of the CPU that numba compiles for
-if "+avx512f" in FEATURES:
+if "+avx512f" in FEATURES:  # LANES: pixels of one vector
     LANES, PERMUTE = 16, "llvm.x86.avx512.permvar.sf.512"
 else:
     LANES, PERMUTE = 8, "llvm.x86.avx2.permps" if "+avx2" in FEATURES else ""
-STRIP = 1024  # pixels; their three channels are 12 kB
 DRAWN = np.dtype(  # of one row of `ViewParameters`
     [(name, np.int64) for name in ("top", "left", "height", "width")]
     + [(name, np.bool_) for name in ("flip", "jitter", "grey")]
@@ -31,7 +31,7 @@ DRAWN = np.dtype(  # of one row of `ViewParameters`
     align=True,
 )
 
-compiled = numba.njit(fastmath=True, boundscheck=False, error_model="numpy", cache=True)
+compiled = numba.njit(fastmath=True, boundscheck=False, error_model="numpy")
 compiled_parallel = numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
 
 
@@ -159,61 +159,65 @@ def _weigh(length, size, flip, first, weights):
 
 
 @compiled
-def _scale_rows(planes, top, left, height, width, size, flip, scratch):
-    """Cut a crop out of `planes`, float32 (3, H, > W), and scale its rows to `size` pixels: the first of `scratch`."""
-    rows, first, weights, picks, bases = scratch
-    _weigh(width, size, flip, first, weights)
-    if width > size:
-        for c in range(3):
-            for y in range(height):
-                source = planes[c, top + y, left:]
-                target = rows[c, y]
-                target[:] = f32(0)
-                for k in range(_taps(width, size)):
-                    weight = weights[k]
-                    for x in range(size):
-                        target[x] += weight[x] * source[first[x] + k]
+def _scale_rows(plane, drawn, size, scratch):
+    """Cut a crop out of `plane`, float32 (H, > W), and scale its rows to `size` pixels: the first of `scratch`."""
+    rows, _, _, first, weights, bases = scratch
+    if drawn.width > size:
+        for y in range(drawn.height):
+            source, target = plane[drawn.top + y, drawn.left :], rows[y]
+            target[:] = f32(0)
+            for k in range(_taps(drawn.width, size)):
+                weight = weights[k]
+                for x in range(size):
+                    target[x] += weight[x] * source[first[x] + k]
         return
-    for g in range(len(bases)):
-        group = first[g * LANES : (g + 1) * LANES]
-        bases[g] = min(group[0], group[LANES - 1])
-        for j in range(LANES):
-            picks[g * LANES + j] = group[j] - bases[g]
     # addresses instead of arrays: checking and slicing these would take longer than the few steps of a row
-    step = 4 * LANES
-    near, far, indices = weights[0].ctypes.data, weights[1].ctypes.data, picks.ctypes.data
-    for c in range(3):
-        for y in range(height):
-            source = planes.ctypes.data + c * planes.strides[0] + (top + y) * planes.strides[1] + 4 * left
-            target = rows.ctypes.data + c * rows.strides[0] + y * rows.strides[1]
-            for g in range(len(bases)):
-                at = g * step
-                _mix_pixels(source + 4 * bases[g], indices + at, near + at, far + at, target + at)
+    near, far, indices = weights[0].ctypes.data, weights[1].ctypes.data, first.ctypes.data
+    for y in range(drawn.height):
+        source = plane.ctypes.data + (drawn.top + y) * plane.strides[0] + 4 * drawn.left
+        target = rows.ctypes.data + y * rows.strides[0]
+        for g in range(len(bases)):
+            at = 4 * LANES * g
+            _mix_pixels(source + 4 * bases[g], indices + at, near + at, far + at, target + at)
 
 
 @compiled
-def _scale_columns(height, size, scratch, begin, end, view):
-    """Scale columns to `size` pixels; write lines begin..end of `view`, float32 (3, size * size)."""
-    rows, first, weights, _, _ = scratch
+def _scale_columns(height, size, scratch, plane):
+    """Scale the columns of a crop to `size` pixels: write `plane`, float32 (size * size,)."""
+    rows, first, weights, _, _, _ = scratch
     if height > size or size % LANES:
-        for c in range(3):
-            for y in range(begin, end):
-                line = view[c, y * size : (y + 1) * size]
-                line[:] = f32(0)
-                for k in range(_taps(height, size)):
-                    source = rows[c, min(first[y] + k, height - 1)]
-                    weight = weights[k, y]
-                    for x in range(size):
-                        line[x] += weight * source[x]
+        for y in range(size):
+            line = plane[y * size : (y + 1) * size]
+            line[:] = f32(0)
+            for k in range(_taps(height, size)):
+                source = rows[min(first[y] + k, height - 1)]
+                weight = weights[k, y]
+                for x in range(size):
+                    line[x] += weight * source[x]
         return
+    for y in range(size):
+        line = plane.ctypes.data + 4 * size * y
+        above = rows.ctypes.data + first[y] * rows.strides[0]
+        below = rows.ctypes.data + min(first[y] + 1, height - 1) * rows.strides[0]
+        for at in range(0, 4 * size, 4 * LANES):
+            _mix_lines(weights[0, y], above + at, weights[1, y], below + at, line + at)
+
+
+@compiled
+def _resized_crop(planes, drawn, size, scratch, view):
+    """Cut, scale and flip: write `view`, float32 (3, size * size)."""
+    _, first_row, row_weights, first, weights, bases = scratch
+    _weigh(drawn.height, size, False, first_row, row_weights)
+    _weigh(drawn.width, size, drawn.flip, first, weights)
+    if drawn.width <= size:  # the first pixels of LANES neighbours are less than LANES apart: count from the lowest
+        for g in range(len(bases)):
+            group = first[g * LANES : (g + 1) * LANES]
+            bases[g] = min(group[0], group[LANES - 1])
+            for j in range(LANES):
+                group[j] -= bases[g]
     for c in range(3):
-        source = rows.ctypes.data + c * rows.strides[0]
-        target = view.ctypes.data + c * view.strides[0]
-        for y in range(begin, end):
-            above = source + first[y] * rows.strides[1]
-            below = source + min(first[y] + 1, height - 1) * rows.strides[1]
-            for at in range(0, 4 * size, 4 * LANES):
-                _mix_lines(weights[0, y], above + at, weights[1, y], below + at, target + 4 * size * y + at)
+        _scale_rows(planes[c], drawn, size, scratch)
+        _scale_columns(drawn.height, size, scratch, view[c])
 
 
 @compiled
@@ -227,16 +231,9 @@ def _clamp(value):
 
 
 @compiled
-def _brightness(red, green, blue, factor):
-    for i in range(len(red)):
-        red[i] = _clamp(factor * red[i])
-        green[i] = _clamp(factor * green[i])
-        blue[i] = _clamp(factor * blue[i])
-
-
-@compiled
-def _contrast(red, green, blue, factor, mean):
-    rest = (f32(1) - factor) * mean
+def _blend(red, green, blue, factor, level):
+    """Blend with a level of grey: with black this is brightness, with the mean luma it is contrast."""
+    rest = (f32(1) - factor) * level
     for i in range(len(red)):
         red[i] = _clamp(factor * red[i] + rest)
         green[i] = _clamp(factor * green[i] + rest)
@@ -270,22 +267,11 @@ def _hue(red, green, blue, factor):
 
 
 @compiled
-def _adjust(red, green, blue, operations, factors):
-    for operation in operations:
-        if operation == BRIGHTNESS:
-            _brightness(red, green, blue, factors[BRIGHTNESS])
-        elif operation == SATURATION:
-            _saturation(red, green, blue, factors[SATURATION])
-        elif operation == HUE:
-            _hue(red, green, blue, factors[HUE])
-
-
-@compiled
-def _sum_luma(red, green, blue):
+def _mean_luma(red, green, blue):
     total = f32(0)
     for i in range(len(red)):
         total += _luma(red[i], green[i], blue[i])
-    return total
+    return total / f32(len(red))
 
 
 @compiled
@@ -300,38 +286,22 @@ def _normalise(red, green, blue, grey, scale, offset):
 
 
 @compiled
-def _strip(view, begin, end, size):
-    """Return lines begin..end of the three channels of `view`."""
-    return view[0, begin * size : end * size], view[1, begin * size : end * size], view[2, begin * size : end * size]
-
-
-@compiled
 def _make_one(planes, drawn, size, scale, offset, scratch, view):
     """Write one view, float32 (3, size * size), of float32 `planes` (3, H, > W)."""
-    _scale_rows(planes, drawn.top, drawn.left, drawn.height, drawn.width, size, drawn.flip, scratch)
-    _weigh(drawn.height, size, False, scratch[1], scratch[2])
-    before = 0  # operations before contrast
-    while drawn.jitter and drawn.order[before] != CONTRAST:
-        before += 1
-    lines = max(STRIP // size, 1)
-    total = f32(0)
-    for begin in range(0, size, lines):
-        end = min(begin + lines, size)
-        _scale_columns(drawn.height, size, scratch, begin, end, view)
-        red, green, blue = _strip(view, begin, end, size)
-        if drawn.jitter:
-            _adjust(red, green, blue, drawn.order[:before], drawn.factors)
-            total += _sum_luma(red, green, blue)
-        else:
-            _normalise(red, green, blue, drawn.grey, scale, offset)
-    if not drawn.jitter:
-        return
-    mean = total / f32(size * size)
-    for begin in range(0, size, lines):
-        red, green, blue = _strip(view, begin, min(begin + lines, size), size)
-        _contrast(red, green, blue, drawn.factors[CONTRAST], mean)
-        _adjust(red, green, blue, drawn.order[before + 1 :], drawn.factors)
-        _normalise(red, green, blue, drawn.grey, scale, offset)
+    _resized_crop(planes, drawn, size, scratch, view)
+    red, green, blue = view[0], view[1], view[2]
+    if drawn.jitter:
+        for operation in drawn.order:
+            factor = drawn.factors[operation]
+            if operation == BRIGHTNESS:
+                _blend(red, green, blue, factor, f32(0))
+            elif operation == CONTRAST:
+                _blend(red, green, blue, factor, _mean_luma(red, green, blue))
+            elif operation == SATURATION:
+                _saturation(red, green, blue, factor)
+            elif operation == HUE:
+                _hue(red, green, blue, factor)
+    _normalise(red, green, blue, drawn.grey, scale, offset)
 
 
 @compiled_parallel
@@ -343,11 +313,12 @@ def _make(pixels, drawn, size, scale, offset, out):
     for m in numba.prange(count):
         planes = np.zeros((3, height, width + LANES + taps), np.float32)  # no read beyond a row meets a NaN
         scratch = (
-            np.empty((3, height, padded), np.float32),  # rows of the crop, scaled
-            np.empty(padded, np.int32),  # first pixels
-            np.empty((taps, padded), np.float32),  # weights
-            np.empty(padded, np.int32),  # first pixels again, relative to those of their group of LANES,
-            np.empty(padded // LANES, np.int64),  # which are these
+            np.empty((height, padded), np.float32),  # rows of the crop, scaled
+            np.empty(padded, np.int32),  # first row of each output row
+            np.empty((taps, padded), np.float32),  # weights of rows
+            np.empty(padded, np.int32),  # first column of each output column
+            np.empty((taps, padded), np.float32),  # weights of columns
+            np.empty(padded // LANES, np.int32),  # first column of each LANES output columns
         )
         _unpack(pixels[m], planes)
         for n in range(m, len(drawn), count):
@@ -364,7 +335,8 @@ def make(pixels, parameters, mean, std, out):
         std: float32 (3,).
         out: float32 (N, 3, S, S), contiguous.
     """
+    size = out.shape[-1]
     drawn = np.empty(len(parameters), DRAWN)
     for field in DRAWN.fields:
         drawn[field] = getattr(parameters, field)
-    _make(pixels, drawn, out.shape[-1], 1 / std, -mean / std, out.reshape(len(drawn), 3, -1))
+    _make(pixels, drawn, size, 1 / std, -mean / std, out.reshape(-1, 3, size * size))

@@ -1,0 +1,120 @@
+"""What a user does with a zoo that is there: list and fetch data sets, index them."""
+
+import argparse
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rrzoo import datasets, errors, zoo
+from rrzoo.datasets import download
+from rrzoo.gallery import Gallery
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exit with status 2 and one line on anything that a user can mend."""
+    parser = argparse.ArgumentParser(prog="python -m rrzoo", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_data(commands.add_parser("data", help="list data sets; or fetch, decode and describe one"))
+    _add_index(commands.add_parser("index", help="build a gallery of a data set or a folder, to search in"))
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except errors.RRZooError as problem:
+        parser.exit(2, f"error: {problem}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped: the same command goes on from what is whole\n")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=data)
+    parser.add_argument("name", metavar="NAME", nargs="?", help=f"{', '.join(datasets.names())}; or dir: and a path")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
+    parser.add_argument("--download", action="store_true", help="fetch it first, unless it is there")
+    parser.add_argument("--mirror", metavar="URL", help="another address of the archive to fetch")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out and count images that can't be read")
+
+
+def data(options: argparse.Namespace) -> None:
+    """List all data sets, or fetch one, decode it into the cache and describe it."""
+    if options.name is None:
+        for name in datasets.names():
+            print(f"{name:<16}{', '.join(datasets.splits(name))}")
+        return
+    if options.download:
+        with tqdm(desc=f"fetching {options.name}", unit="B", unit_scale=True, dynamic_ncols=True, delay=0.2) as bar:
+            root = options.data or datasets.data_root()
+            folder = download.fetch(options.name, root, options.mirror, _move(bar))
+        print(f"{options.name} is in {folder}")
+    for split in datasets.splits(options.name):
+        loaded = datasets.load(options.name, split, options.data, _decoding, options.skip_broken)
+        labels = "no labels" if loaded.labels is None else f"{len(loaded.classes)} classes"
+        print(f"{split}: {len(loaded):,} images, {labels}, {loaded.description}")
+        _print_skipped(loaded.skipped)
+    print(f"mean {loaded.mean}, deviation {loaded.std}: {loaded.statistics}")
+    print(f"licence: {loaded.licence}")
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=index)
+    parser.add_argument(
+        "source", metavar="SOURCE", help="a data set (see: python -m rrzoo data), or a folder of images"
+    )
+    parser.add_argument("--model", metavar="NAME", required=True, help="model of the zoo whose features are indexed")
+    parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write to, instead of into the zoo")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out and count images that can't be read")
+
+
+def index(options: argparse.Namespace) -> None:
+    """Build a gallery and save it."""
+    model = zoo.load(options.model)
+    source: Path | list[datasets.Dataset]
+    skipped: list[str] = []
+    if options.source not in datasets.names() and Path(options.source).is_dir():
+        if options.split:
+            raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
+        source, name = Path(options.source), Path(options.source).resolve().name
+    else:
+        splits = [options.split] if options.split else datasets.labelled_splits(options.source)
+        source = [
+            datasets.load(options.source, split, options.data, _decoding, options.skip_broken) for split in splits
+        ]
+        name = f"{options.source}-{options.split}" if options.split else options.source
+        skipped += [path for dataset in source for path in dataset.skipped]
+    started = time.perf_counter()
+    with tqdm(desc="indexing", unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+        gallery = Gallery.build(model, source, _move(bar), options.skip_broken)
+    folder = options.out or zoo.gallery_folder(options.model, name)
+    gallery.save(folder)
+    seconds = time.perf_counter() - started
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(
+        f"{len(gallery):,} images of {gallery.description or options.source} in {seconds:.1f} s "
+        f"({len(gallery) / seconds:,.0f} images/s), {size / 1e6:,.1f} MB in {folder}"
+    )
+    _print_skipped((*skipped, *gallery.skipped))
+    print(f"search it with: python app.py --model {options.model} --gallery {options.out or name}")
+
+
+def _print_skipped(skipped: tuple[str, ...]) -> None:
+    if skipped:
+        print(f"{len(skipped):,} images could not be read and are left out, the first: {skipped[0]}")
+
+
+def _decoding(files: Iterable[Path], count: int) -> Iterable[Path]:
+    return tqdm(files, "decoding", count, unit=" images", unit_scale=True, dynamic_ncols=True)
+
+
+def _move(bar: tqdm) -> "download.Progress":
+    def move(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return move
+
+
+if __name__ == "__main__":
+    main()

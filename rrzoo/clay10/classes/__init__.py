@@ -1,0 +1,1 @@
+"""The figures: one module a class, each with `build(model, dice) -> Staging`."""

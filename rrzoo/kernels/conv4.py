@@ -1,0 +1,269 @@
+"""Conv4's training step on the CPU, several times as fast as torch's: the same numbers, compiled by numba.
+
+`fast(backbone)` is all that a training loop needs. Where the compiled loops do not fit, the module itself runs: other
+backbones, evaluation, sizes that are no multiple of 16, other devices and types, a CPU without AVX2, no numba.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from rrzoo import backbones
+
+LANES = 16  # views of one block
+CHANNELS = (3, 8, 16, 32, 64)
+Array = np.ndarray[Any, Any]
+
+
+class Loops(NamedTuple):
+    """The compiled functions."""
+
+    forward: ModuleType
+    backward: ModuleType
+
+
+def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what maps views to features like `backbone` itself, as fast as this machine can.
+
+    Backbones other than Conv4 are returned as they are.
+    """
+    return FastConv4(backbone) if type(backbone) is backbones.Conv4 else backbone
+
+
+class FastConv4:
+    """Calls a Conv4 through the compiled loops where they fit, and directly where they do not.
+
+    Both ways give the same features, gradients and running statistics up to rounding. The loops give the same bits for
+    any number of threads. They do not run hooks of the module's layers. Their memory is kept for the next call.
+    """
+
+    def __init__(self, module: backbones.Conv4) -> None:
+        self.module = module
+        self.free: list[_Workspace] = []  # at most one: the system clears fresh memory, which takes time
+
+    def __call__(self, views: Tensor) -> Tensor:
+        """Return the features (N, 64) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
+
+        The views must not change before the backward pass.
+        """
+        blocked = views.ndim == 5
+        if not self._fits(views, blocked):
+            return self.module(unblock(views) if blocked else views)
+        return _Conv4.apply(views if blocked else block(views), self, *self.module.parameters())
+
+    def wants_blocks(self, count: int, size: int) -> bool:
+        """Say whether `count` views of `size` px should come blocked: that saves turning them."""
+        return count >= LANES and count % LANES == 0 and size >= 16 and size % 16 == 0 and loops() is not None
+
+    def take(self, blocks: int, size: int) -> "_Workspace":
+        """Return a workspace that no other pass uses."""
+        space = self.free.pop() if self.free else None
+        if space is None or (space.blocks, space.size) != (blocks, size):
+            compiled = loops()
+            assert compiled is not None
+            space = _Workspace(compiled, blocks, size)
+        return space
+
+    def _fits(self, views: Tensor, blocked: bool) -> bool:
+        count, size = (len(views) * LANES, views.shape[1] - 2) if blocked else (len(views), views.shape[-1])
+        shape = (count // LANES, size + 2, size + 2, 3, LANES) if blocked else (count, 3, size, size)
+        parameters = list(self.module.parameters())
+        norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm2d)]
+        return (
+            views.shape == shape
+            and (views.is_contiguous() or not blocked)
+            and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in [views, *parameters])
+            and all(norm.training and norm.momentum is not None for norm in norms)
+            and torch.is_grad_enabled()
+            and not torch.is_autocast_enabled("cpu")
+            and not views.requires_grad
+            and all(parameter.requires_grad for parameter in parameters)
+            and self.wants_blocks(count, size)
+        )
+
+
+def block(views: Tensor) -> Tensor:
+    """Return views (N, 3, S, S) as (N / 16, S + 2, S + 2, 3, 16): lanes last, with a border of zeros. CPU, float32."""
+    count, _, size, _ = views.shape
+    blocked = _new(count // LANES, size + 2, size + 2, 3, LANES)
+    compiled = loops()
+    if compiled is None:
+        blocked[:, 1:-1, 1:-1] = views.unflatten(0, (-1, LANES)).permute(0, 3, 4, 2, 1)
+    else:
+        compiled.forward.block_views(views.contiguous().numpy(), blocked)
+    return torch.from_numpy(blocked)
+
+
+def unblock(blocked: Tensor) -> Tensor:
+    """Return blocked views as (N, 3, S, S)."""
+    return blocked[:, 1:-1, 1:-1].permute(0, 4, 3, 1, 2).flatten(0, 1)
+
+
+@cache
+def loops() -> Loops | None:
+    """Return the compiled loops, or None with one warning if they do not work here.
+
+    The first call compiles them, which takes up to a minute; later processes find them on disk.
+    """
+    try:
+        from rrzoo.kernels import conv4_backward, conv4_forward
+
+        compiled = Loops(conv4_forward, conv4_backward)
+        inputs = _new(1, 18, 18, 3, LANES)
+        compiled.forward.block_views(_new(LANES, 3, 16, 16), inputs)
+        weights = [_new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
+        norms = [_new(outputs) for outputs in CHANNELS[1:]]
+        space = _Workspace(compiled, 1, 16)
+        space.forward(inputs, weights, norms, norms, [1.0] * 4)
+        space.backward(_new(LANES, CHANNELS[-1]), weights)
+    except Exception as error:  # numba and LLVM have many ways to fail, and training needs neither
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"Conv4 trains several times slower without its compiled loops: {reason}", stacklevel=2)
+        return None
+    return compiled
+
+
+def _new(*shape: int, dtype: type = np.float32) -> Array:
+    """Return a new array of zeros. Every array that compiled loops write to is made here."""
+    return np.zeros(shape, dtype)
+
+
+class _Workspace:
+    """All arrays of one forward and one backward pass over `blocks` x 16 views of `size` px.
+
+    `means` and `variances` (biased) of the four convolutions, float64 (channels,), are there after `forward`.
+    """
+
+    def __init__(self, compiled: Loops, blocks: int, size: int) -> None:
+        self.loops, self.blocks, self.size = compiled, blocks, size
+        self.sources, self.targets, self.pooled, self.sums, self.scratch = [_new(0)], [], [], [], []
+        for layer in range(4):
+            inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.forward.TILE
+            self.targets.append(_new(blocks, edge, edge, outputs, LANES))
+            if layer < 3:
+                self.sources.append(_new(blocks, edge // 2 + 2, edge // 2 + 2, outputs, LANES))
+                self.pooled.append(_new(blocks, edge // 2, edge // 2, outputs, LANES))
+            group = max(1, 64 // edge**2)
+            rows = edge if layer else compiled.backward.rows_at_once(edge)
+            threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
+            self.sums.append(_new(-(-blocks // group), outputs // tile, inputs, 3, 3 * tile))
+            self.scratch.append(_new(threads, group, rows + 2, edge + 2, outputs + 1, LANES))
+
+    def forward(
+        self, views: Array, weights: list[Array], gains: list[Array], biases: list[Array], eps: list[float]
+    ) -> Array:
+        """Return the features (N, 64) of blocked views."""
+        self.sources[0] = views
+        self.means, self.offsets, self.variances, self.inverses, self.norms = [], [], [], [], []
+        before, norm = self.targets[0], _new(2, CHANNELS[0])
+        for layer, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
+            packed = self._pack(weights[layer])
+            centers = self.loops.forward.find_centers(layer, before, norm, source, packed, target)
+            sums = _new(self.blocks, 2, CHANNELS[layer + 1], dtype=np.float64)
+            self.loops.forward.forward_layer(layer, before, norm, source, packed, centers, target, sums)
+            offset, square = sums.sum(0) / self.values(layer)
+            variance = square - offset**2
+            inverse = 1 / np.sqrt(variance + eps[layer])
+            scale = gains[layer] * inverse
+            norm = np.stack([scale, biases[layer] - offset * scale]).astype(np.float32)
+            self.means.append(centers + offset)
+            self.offsets.append(offset)
+            self.variances.append(variance)
+            self.inverses.append(inverse)
+            self.norms.append(norm)
+            before = target
+        features = _new(self.blocks * LANES, CHANNELS[-1])
+        self.loops.forward.features(before, norm, features)
+        return features
+
+    def backward(self, slopes: Array, weights: list[Array]) -> list[Array]:
+        """Return the gradients of all weights, gains and biases, layer by layer, given that of the features."""
+        pooled = np.ascontiguousarray(slopes.reshape(self.blocks, LANES, -1).transpose(0, 2, 1))[:, None, None]
+        sums = _new(self.blocks, 2, CHANNELS[-1], dtype=np.float64)
+        self.loops.backward.last_slopes(self.targets[3], self.norms[3], pooled, sums)
+        share = 1 / self.targets[3].shape[1] ** 2  # of a pixel in the mean that pooled it
+        of_weights, of_gains, of_biases = [], [], []
+        for layer in (3, 2, 1, 0):
+            scale, shift = self.norms[layer]
+            total, product = sums.sum(0) * share
+            product = (product - self.offsets[layer] * total) * self.inverses[layer]
+            of_biases.append(total.astype(np.float32))
+            of_gains.append(product.astype(np.float32))
+
+            # BatchNorm: scale * (slope - mean of slopes - normalised value * mean of slopes * normalised values)
+            linear = -scale * self.inverses[layer] * product / self.values(layer)
+            constant = -scale * total / self.values(layer) - linear * self.offsets[layer]
+            norm = np.stack([scale, shift, scale * share, constant, linear]).astype(np.float32)
+            before = max(layer - 1, 0)
+            sums = _new(self.blocks, 2, CHANNELS[layer], dtype=np.float64)
+            self.loops.backward.backward_layer(
+                layer,
+                self.targets[layer],
+                norm,
+                pooled,
+                self.sources[layer],
+                self.sums[layer],
+                self.scratch[layer],
+                self._pack(weights[layer][:, :, ::-1, ::-1].swapaxes(0, 1)) if layer else _new(1, 1, 9, 1),
+                self.targets[before],
+                self.norms[before],
+                self.pooled[before],
+                sums,
+            )
+            pooled, share = self.pooled[before], 0.25
+            packed = self.sums[layer].sum(0, dtype=np.float64).reshape(-1, CHANNELS[layer], 9, self.loops.forward.TILE)
+            of_weights.append(packed.transpose(0, 3, 1, 2).reshape(weights[layer].shape).astype(np.float32))
+        return [one for layer in reversed(range(4)) for one in (of_weights[layer], of_gains[layer], of_biases[layer])]
+
+    def values(self, layer: int) -> int:
+        """Return how many values a mean over all pixels of all views is made of."""
+        return self.blocks * LANES * (self.size >> layer) ** 2
+
+    def _pack(self, weights: Array) -> Array:
+        """Return weights (O, I, 3, 3) as (O / TILE, I, 9, TILE)."""
+        inputs = weights.shape[1]
+        tiles = weights.reshape(-1, self.loops.forward.TILE, inputs, 9)
+        return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
+
+
+class _Conv4(torch.autograd.Function):
+    """The compiled loops as torch sees them."""
+
+    @staticmethod
+    def forward(ctx: Any, views: Tensor, owner: FastConv4, *parameters: Tensor) -> Tensor:
+        """Return the features, and move the running statistics; parameters: weight, gain and bias of every layer."""
+        space = owner.take(len(views), views.shape[1] - 2)
+        arrays = [parameter.detach().numpy() for parameter in parameters]
+        norms: list[Any] = [layer for layer in owner.module.modules() if isinstance(layer, nn.BatchNorm2d)]
+        features = space.forward(views.numpy(), arrays[::3], arrays[1::3], arrays[2::3], [norm.eps for norm in norms])
+        for layer, norm in enumerate(norms):
+            unbiased = space.variances[layer] * (space.values(layer) / (space.values(layer) - 1))
+            for running, batch in ((norm.running_mean, space.means[layer]), (norm.running_var, unbiased)):
+                running.lerp_(torch.from_numpy(batch.astype(np.float32)), norm.momentum)
+            norm.num_batches_tracked += 1
+        ctx.save_for_backward(views, *parameters)  # torch then notices if any of them changes
+        ctx.owner, ctx.space = owner, space
+        return torch.from_numpy(features)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Any, ...]:
+        """Return the parameters' gradients, and the workspace to its owner."""
+        _, *parameters = ctx.saved_tensors
+        space, ctx.space = ctx.space, None
+        if space is None:
+            raise RuntimeError(
+                "the compiled loops of Conv4 keep what they need for one backward pass: run forward again"
+            )
+        weights = [weight.detach().numpy() for weight in parameters[::3]]
+        gradients = space.backward(slopes.contiguous().numpy(), weights)
+        ctx.owner.free = [space]
+        return None, None, *map(torch.from_numpy, gradients)

@@ -48,7 +48,7 @@ class Step:
     ) -> None:
         """Keep what every step needs; the recipe gives seed, views, image size and loss."""
         self.recipe, self.dataset = recipe, dataset
-        self.features, self.head, self.optimizer = conv4.fast(backbone), head, optimizer
+        self.extract, self.head, self.optimizer = conv4.fast(backbone), head, optimizer
         self.loss = relation.LOSSES[recipe.loss]
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
         self.inputs: Tensor | None = None  # of the last step: its memory is used again
@@ -63,7 +63,7 @@ class Step:
 
     def __call__(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Learn from images (M,) of the data set; return the loss and the logits of positive and negative pairs."""
-        positive, negative = self.head.score_views(self.features(self.views(epoch, batch)), self.recipe.views)
+        positive, negative = self.head.score_views(self.extract(self.views(epoch, batch)), self.recipe.views)
         loss = self.loss(positive, negative)
         self.optimizer.zero_grad()
         loss.backward()
@@ -207,6 +207,7 @@ def _start(
         images=len(dataset),
         machine=machine(),
         threads=torch.get_num_threads(),
+        omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "not set"),
         versions=versions(),
     )
     return epochs_done, seconds

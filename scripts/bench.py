@@ -1,6 +1,8 @@
 #!/usr/bin/env python
 """Measure rrzoo against the article's plain PyTorch loop (reference.py) on this machine, part by part, in one run."""
 
+import threads  # noqa: F401  # isort: skip  # before torch loads
+
 import argparse
 import json
 import os
@@ -128,7 +130,7 @@ def backbone(setting: Setting) -> Iterator[Row]:
         inputs = step.views(0, np.arange(BATCH))
         plain = backbones.create("conv4")
         seconds, reference_seconds = alternate(
-            lambda step=step, inputs=inputs: step.backbone(inputs).sum().backward(),
+            lambda step=step, inputs=inputs: step.extract(inputs).sum().backward(),
             lambda plain=plain, inputs=inputs: plain(inputs).sum().backward(),
             rounds=3 if setting.quick else 9,
         )

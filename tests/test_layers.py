@@ -12,7 +12,9 @@ import rrzoo
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors"},
-    {"backbones", "images", "views", "relation"},
+    {"backbones", "images", "clay10"},
+    {"kernels"},
+    {"views", "relation"},
     {"recipes", "datasets"},
     {"evaluate", "gallery", "card"},
     {"model"},

@@ -83,7 +83,7 @@ def check_first_step(tmp_path: Path, kind: str) -> None:
     random = np.random.default_rng(1)
     images = np.stack([smooth_image(random, 20, 24) for _ in range(M)])
     recipe = Recipe("conv4", "none", SIZE, views=K, batch_size=M, epochs=1, loss=kind)
-    dataset = Dataset("none", "train", images, np.zeros(M, np.int64), ("x",), MEAN, STD, "synthetic", "none")
+    dataset = Dataset("none", "train", images, np.zeros(M, np.int64), ("x",), MEAN, STD, "chosen", "synthetic", "none")
     with torch.random.fork_rng():
         order = np.random.default_rng([recipe.seed, 0]).permutation(M)  # one batch holds all images
         backbone, head = first_step(recipe, images, order)

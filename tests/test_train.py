@@ -27,7 +27,7 @@ def dataset() -> Dataset:
     random = np.random.default_rng(11)
     images = np.stack([smooth_image(random, 20, 20) for _ in range(44)])  # 5 batches and a rest of 4
     one = (0.5, 0.5, 0.5)
-    return Dataset("none", "train", images, np.zeros(44, np.int64), ("x",), one, one, "synthetic", "none")
+    return Dataset("none", "train", images, np.zeros(44, np.int64), ("x",), one, one, "chosen", "synthetic", "none")
 
 
 def weights(trained: Pretrained) -> dict[str, torch.Tensor]:
@@ -177,7 +177,7 @@ def test_script_killed_and_resumed(tmp_path: Path) -> None:
         (["conv4-cifar"], "did you mean conv4-cifar10"),
         (["conv4-cifar10", "--views", "1"], "views is 1: at least 2"),
         (["conv4-cifar10", "--batch-size", "1"], "batch_size is 1: at least 2"),
-        (["conv4-cifar10", "--data", "nowhere"], "nowhere/cifar10/train is not there"),
+        (["conv4-cifar10", "--data", "nowhere"], "cifar10 is not at nowhere/cifar10: fetch it (170 MB) with"),
         (["conv4-clay10", "--resume"], "holds no checkpoint to resume"),
     ],
 )

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import images
+from rrzoo.clay10 import CLASSES
 from rrzoo.datasets.cache import Decoding
 from rrzoo.datasets.dataset import Dataset
 
 SHEETS = Path(__file__).parent.parent / "clay10" / "sheets"
 SIZE = 96  # px, side of one picture on a sheet
-CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
 def load(name: str, split: str, root: Path, how: Decoding) -> Dataset:

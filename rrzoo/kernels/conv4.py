@@ -168,7 +168,7 @@ class _Workspace:
             packed = self._pack(weights[layer])
             centers = self.loops.forward.find_centers(layer, before, norm, source, packed, target)
             sums = _new(self.blocks, 2, CHANNELS[layer + 1], dtype=np.float64)
-            self.loops.forward.forward_layer(layer, before, norm, source, packed, centers, target, sums)
+            self.loops.forward.forward_layer(layer, before, norm, source, packed, -centers, target, sums)
             offset, square = sums.sum(0) / self.values(layer)
             variance = square - offset**2
             inverse = 1 / np.sqrt(variance + eps[layer])

@@ -149,7 +149,7 @@ def forward_layer(
     norm: Array,
     source: Array,
     weights: Array,
-    centers: Array,
+    starts: Array,
     target: Array,
     sums: Array,
 ) -> None:
@@ -161,8 +161,8 @@ def forward_layer(
         norm: its scale and shift, (2, channels_in).
         source: written, except in layer 0: (blocks, S + 2, S + 2, channels_in, 16), border 0.
         weights: packed, (channels_out / TILE, channels_in, 9, TILE).
-        centers: (channels_out,).
-        target: written: the convolution less `centers`, (blocks, S, S, channels_out, 16).
+        starts: minus the centers, (channels_out,).
+        target: written: the convolution plus `starts`, (blocks, S, S, channels_out, 16).
         sums: written, float64 (blocks, 2, channels_out): of `target` and of its squares.
     """
     blocks, height, width, channels = target.shape[:4]
@@ -174,7 +174,7 @@ def forward_layer(
         for y in range(height):
             if layer > 0 and y + 1 < height:
                 _pool_into(before[block], norm, source[block], y + 1)
-            _convolve_into(source[block], weights, -centers, target[block], y)
+            _convolve_into(source[block], weights, starts, target[block], y)
             row = target.ctypes.data + (block * height + y) * width * channels * BYTES
             _add_statistics(row, width, channels, totals.ctypes.data)
         reduce(totals, sums[block])

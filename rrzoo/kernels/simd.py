@@ -7,7 +7,7 @@ They need AVX2 and FMA, and use AVX-512 where it is there. Whoever edits this fi
 
 from typing import Any
 
-import llvmlite.ir as ir  # type: ignore[import-untyped]
+import llvmlite.ir as ir
 import numba
 from numba import types
 from numba.core import cgutils, codegen

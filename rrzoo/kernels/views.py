@@ -15,9 +15,8 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from rrzoo.views import BRIGHTNESS, CONTRAST, HUE, SATURATION
-
 f32 = np.float32
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # as in `rrzoo.views`, which imports this module
 FLOAT, INT = ir.FloatType(), ir.IntType(32)
 FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]  # of the CPU that numba compiles for
 if "+avx512f" in FEATURES:  # LANES: pixels of one vector

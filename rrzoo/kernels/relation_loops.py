@@ -83,18 +83,22 @@ def _scale(rows, scale, offset, out, start):
 def _centre(rows, side, start, out):
     """Copy UNITS columns of (K, M, H) rows without their mean over all pairs; return the mean."""
     views, images, _ = rows.shape
+    pivot = rows[0, 0, start : start + UNITS].copy()  # sums of differences lose fewer digits
     total = np.zeros(UNITS)
     for i in range(views):
-        pairs = np.float64(_pairs_of_row(side, i, views))
+        part = np.zeros(UNITS, np.float32)
         for m in range(images):
             for c in range(UNITS):
-                total[c] += pairs * rows[i, m, start + c]
+                difference = rows[i, m, start + c] - pivot[c]
+                out[i, m, c] = difference
+                part[c] += difference
+        total += _pairs_of_row(side, i, views) * part
     mean = (total / (views * (views - 1) * images)).astype(np.float32)
     for i in range(views):
         for m in range(images):
             for c in range(UNITS):
-                out[i, m, c] = rows[i, m, start + c] - mean[c]
-    return mean
+                out[i, m, c] -= mean[c]
+    return pivot + mean
 
 
 @_jit()
@@ -238,13 +242,15 @@ def _backward_block(
     pairs_of_all = views * (views - 1) * images
     from_mean = (of_beta / pairs_of_all).astype(np.float32)
     from_variance = (of_gamma * inverse / pairs_of_all).astype(np.float32)
+    factors = np.empty((4, UNITS), np.float32)
+    factors[0] = scale * weight
+    factors[2] = -scale * from_variance
     for side in range(2):
         for i in range(views):
             pairs = _pairs_of_row(side, i, views)
-            _through_norm(
-                grad[side, i], weight, centred[side, i], pairs, partners[side, i], from_mean, from_variance, scale,
-                grad_rows[side, i], start,
-            )  # fmt: skip
+            factors[1] = -scale * pairs * from_variance
+            factors[3] = -scale * pairs * from_mean
+            _through_norm(grad[side, i], centred[side, i], partners[side, i], factors, grad_rows[side, i], start)
 
 
 @_jit()
@@ -255,8 +261,8 @@ def _through_relu(grad, totals, odd, even):
 
 
 @_jit()
-def _through_norm(grad, weight, rows, pairs, partners, from_mean, from_variance, scale, out, start):
+def _through_norm(grad, rows, partners, factors, out, start):
     for m in range(len(grad)):
         for c in range(UNITS):
-            through_norm = pairs * from_mean[c] + from_variance[c] * (pairs * rows[m, c] + partners[m, c])
-            out[m, start + c] = scale[c] * (weight[c] * grad[m, c] - through_norm)
+            direct, own, met, constant = factors[0, c], factors[1, c], factors[2, c], factors[3, c]
+            out[m, start + c] = direct * grad[m, c] + own * rows[m, c] + met * partners[m, c] + constant

@@ -137,12 +137,15 @@ def test_a_folder_is_indexed(model: rrzoo.Model, photos: Path, capsys: pytest.Ca
         assert [opened.classes[label] if label >= 0 else None for label in opened.labels] == [None, "hill", "sea"]
 
 
-def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(zoo.open_gallery(model, "clay10")) == 1000
     assert len(zoo.open_gallery(model, photos)) == 4
     rrzoo.Gallery.build(model, photos).save(tmp_path / "saved")
     assert len(zoo.open_gallery(model, tmp_path / "saved")) == 4
     rrzoo.Gallery.build(model, photos).save(zoo.gallery_folder(model.name, "holiday"))
+    monkeypatch.chdir(tmp_path)
+    rrzoo.Gallery.build(model, photos / "sea").save(zoo.gallery_folder(model.name, "photos"))
+    assert [len(zoo.open_gallery(model, name)) for name in ("photos", "./photos")] == [2, 4]  # a name, a path
     with pytest.raises(errors.GalleryError, match=r"did you mean holiday.*python -m rrzoo index holidays --model"):
         zoo.open_gallery(model, "holidays")
 

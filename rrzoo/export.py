@@ -44,7 +44,7 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
             recipe=recipe,
             data=train.description,
             licence=train.licence,
-            images=len(train),
+            images=pretrained.images,
             views_seen=pretrained.views_seen,
             minutes=round(pretrained.minutes, 1),
             machine=machine(),

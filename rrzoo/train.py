@@ -31,6 +31,7 @@ class Pretrained:
 
     backbone: backbones.Backbone
     relation_head: relation.RelationHead
+    images: int  # different ones
     views_seen: int
     minutes: float
 
@@ -155,7 +156,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
     learner.eval()
     seconds = seconds_before + time.perf_counter() - started
     views_seen = recipe.epochs * steps * recipe.batch_size * recipe.views
-    return Pretrained(backbone, head, views_seen, seconds / 60)
+    return Pretrained(backbone, head, len(dataset), views_seen, seconds / 60)
 
 
 def _measure(loss: Tensor, positive: Tensor, negative: Tensor) -> list[float]:

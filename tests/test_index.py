@@ -13,9 +13,11 @@ from PIL import Image
 
 import rrzoo
 from conftest import smooth_image, write_cifar10
-from rrzoo import datasets, errors, evaluate, gallery, zoo
+from rrzoo import datasets, errors, evaluate, gallery, train, zoo
 from rrzoo.__main__ import main
 from rrzoo.datasets import stl10
+from rrzoo.export import export
+from rrzoo.recipes import Recipe
 
 
 @pytest.fixture
@@ -135,12 +137,15 @@ def test_a_folder_is_indexed(model: rrzoo.Model, photos: Path, capsys: pytest.Ca
         assert [opened.classes[label] if label >= 0 else None for label in opened.labels] == [None, "hill", "sea"]
 
 
-def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(zoo.open_gallery(model, "clay10")) == 1000
     assert len(zoo.open_gallery(model, photos)) == 4
     rrzoo.Gallery.build(model, photos).save(tmp_path / "saved")
     assert len(zoo.open_gallery(model, tmp_path / "saved")) == 4
     rrzoo.Gallery.build(model, photos).save(zoo.gallery_folder(model.name, "holiday"))
+    monkeypatch.chdir(tmp_path)
+    rrzoo.Gallery.build(model, photos / "sea").save(zoo.gallery_folder(model.name, "photos"))
+    assert [len(zoo.open_gallery(model, name)) for name in ("photos", "./photos")] == [2, 4]  # a name, a path
     with pytest.raises(errors.GalleryError, match=r"did you mean holiday.*python -m rrzoo index holidays --model"):
         zoo.open_gallery(model, "holidays")
 
@@ -204,3 +209,16 @@ gallery.save(__import__("pathlib").Path("{tmp_path}/full"))
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.GalleryError, match="Not a directory"):
         rrzoo.Gallery.build(model, photos).save(tmp_path / "file" / "gallery")
+
+
+def test_the_card_counts_the_images_of_pretraining(tmp_path: Path) -> None:
+    clay = datasets.load("clay10", "test")
+    unlabelled = replace(clay, images=clay.images[:70], labels=None)
+    labelled = replace(clay, images=clay.images[::25], labels=clay.known_labels[::25])
+    recipe = Recipe("conv4", "clay10", 16, views=2, batch_size=32, epochs=1)
+    pretrained = train.pretrain(recipe, unlabelled, tmp_path / "run")
+    exported = export("conv4-clay10", recipe, pretrained, labelled, labelled, tmp_path / "model")
+    assert exported.config.training is not None
+    assert exported.config.training.images == 70
+    assert exported.config.evaluation is not None
+    assert exported.config.evaluation.train_images == 40

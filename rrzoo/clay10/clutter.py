@@ -43,9 +43,7 @@ def _add_ball(model: Model, dice: Dice, spot: np.ndarray, size: float, view: Vie
 
 def _add_cube(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
     colour = dice.colour(*PAINTS, "#c9a06a")
-    model.box(
-        spot + vector(0, size, 0), (size, size, size), colour, turn=rotation(yaw=dice.between(0, 3)), blend=0
-    )
+    model.box(spot + vector(0, size, 0), (size, size, size), colour, turn=rotation(yaw=dice.between(0, 3)), blend=0)
 
 
 def _add_pot(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
@@ -59,9 +57,7 @@ def _add_pot(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View
 
 
 def _add_traffic_cone(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:
-    model.cone(
-        spot, spot + vector(0, size * 1.6, 0), size * 0.55, size * 0.1, dice.colour("#e0601a"), blend=0
-    )
+    model.cone(spot, spot + vector(0, size * 1.6, 0), size * 0.55, size * 0.1, dice.colour("#e0601a"), blend=0)
 
 
 def _add_lamp_post(model: Model, dice: Dice, spot: np.ndarray, size: float, view: View) -> None:

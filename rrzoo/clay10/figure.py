@@ -62,9 +62,7 @@ class Model(Assembly):
         reach = (length / 2 if tight else length) + max(start_radius, end_radius) * max(1, squash)
         self._add(Shape.CONE, start, axes, size, paint, reach, marks, bend=squash, middle=middle, **options)
 
-    def chain(
-        self, points: Sequence[Point], radii: Sequence[float], paint: Material | Colour, **options: Any
-    ) -> None:
+    def chain(self, points: Sequence[Point], radii: Sequence[float], paint: Material | Colour, **options: Any) -> None:
         """Add cones from point to point: a limb, a tail, a neck."""
         for i in range(len(points) - 1):
             self.cone(points[i], points[i + 1], radii[i], radii[i + 1], paint, **options)
@@ -194,9 +192,7 @@ class Model(Assembly):
         marks = [(start, radius * 0.8), (end, radius * 0.8)]
         size = (radius, 0.0, length / 2)
         reach = math.hypot(length / 2, radius)
-        self._add(
-            Shape.CYLINDER, (start + end) / 2, axes, size, paint, reach, marks, rounding=rounding, **options
-        )
+        self._add(Shape.CYLINDER, (start + end) / 2, axes, size, paint, reach, marks, rounding=rounding, **options)
 
     def _add_block(
         self,

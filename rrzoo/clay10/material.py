@@ -57,9 +57,7 @@ def second_colour_share(part: np.record, point: Vector, normal: Vector) -> float
     if pattern == Pattern.PATCHES:
         return smoothstep(0.5, 0.54, fractal_noise(x * scale + 31, y * scale, z * scale + scale * 3))
     if pattern == Pattern.SPOTS:
-        return smoothstep(0.66, 0.74, value_noise(x * scale, y * scale, z * scale)) * smoothstep(
-            -0.4, 0.1, normal[1]
-        )
+        return smoothstep(0.66, 0.74, value_noise(x * scale, y * scale, z * scale)) * smoothstep(-0.4, 0.1, normal[1])
     _, up, along = local_point(part, point)
     height = part.lengths[1]
     if pattern == Pattern.CABIN_WINDOWS:

@@ -113,9 +113,7 @@ def _add_foot(model: Model, body: Quadruped, x: float, z: float) -> None:
     model.ellipsoid((x, radius * 0.7, z + radius * 0.5), size, body.foot, blend=radius)
 
 
-def _add_front_leg(
-    model: Model, dice: Dice, body: Quadruped, fur: Material, chest: np.ndarray, side: int
-) -> None:
+def _add_front_leg(model: Model, dice: Dice, body: Quadruped, fur: Material, chest: np.ndarray, side: int) -> None:
     girth, radius = body.girth, body.leg_radius
     x = side * girth * 0.58
     swing = _swing(dice, body, 0.35)
@@ -126,9 +124,7 @@ def _add_front_leg(
     _add_foot(model, body, x, foot[2])
 
 
-def _add_hind_leg(
-    model: Model, dice: Dice, body: Quadruped, fur: Material, hip: np.ndarray, side: int
-) -> None:
+def _add_hind_leg(model: Model, dice: Dice, body: Quadruped, fur: Material, hip: np.ndarray, side: int) -> None:
     length, height, girth, radius = body.length, body.height, body.girth, body.leg_radius
     x = side * girth * 0.58
     if body.pose == "sit":

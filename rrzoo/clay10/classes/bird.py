@@ -148,9 +148,7 @@ def _add_folded_wings(model: Model, body: _Body) -> None:
     for side in (-1, 1):
         x = side * body.width
         turn = body.turn @ rotation(0.1, side * 0.08)
-        model.ellipsoid(
-            body.place(x * 0.235, 0.03, -0.06), (0.06, 0.17, 0.36), body.wing, turn=turn, blend=0.04
-        )
+        model.ellipsoid(body.place(x * 0.235, 0.03, -0.06), (0.06, 0.17, 0.36), body.wing, turn=turn, blend=0.04)
         start, end = body.place(x * 0.17, 0, -0.2), body.place(side * 0.07, 0.02, -0.6)
         model.cone(start, end, 0.1, 0.02, dimmed(body.wing, 0.6), squash=0.4, blend=0.03)
 
@@ -162,9 +160,7 @@ def _add_legs(model: Model, dice: Dice, body: _Body) -> None:
         step = dice.between(-0.08, 0.08)
         hip = body.place(side * 0.1, -0.18, -0.04)
         foot = vector(side * 0.1, ground + 0.02, hip[2] + 0.05 + step)
-        model.chain(
-            [hip, (hip + foot) / 2 - vector(0, 0, 0.04), foot], [0.06, 0.026, 0.024], colour, blend=0.02
-        )
+        model.chain([hip, (hip + foot) / 2 - vector(0, 0, 0.04), foot], [0.06, 0.026, 0.024], colour, blend=0.02)
         for angle in (-0.6, 0, 0.6):
             toe = foot + vector(0.12 * math.sin(angle), -0.01, 0.12 * math.cos(angle))
             model.cone(foot, toe, 0.022, 0.015, colour, blend=0.01)

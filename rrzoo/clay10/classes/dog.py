@@ -99,7 +99,5 @@ def _add_head(model: Model, dice: Dice, coat: Material) -> None:
         model.chain(points, [0.24, 0.34, 0.3], ear, flat=(1, 0, 0.2), squash=0.45, mirror=True, blend=0.1)
     else:
         pricked: Options = {"flat": (0, 0, 1), "mirror": True}
-        model.cone(
-            (0.5, 0.5, -0.05), (0.68, 1.35, -0.08), 0.38, 0.07, ear, squash=0.42, blend=0.12, **pricked
-        )
+        model.cone((0.5, 0.5, -0.05), (0.68, 1.35, -0.08), 0.38, 0.07, ear, squash=0.42, blend=0.12, **pricked)
         model.cone((0.5, 0.6, 0.08), (0.66, 1.15, 0.06), 0.22, 0.04, PINK, squash=0.35, blend=0, **pricked)

@@ -8,14 +8,10 @@ HUB = (0.1, 0.1, 0.1)
 STEEL = (0.5, 0.5, 0.52)
 
 
-def add_wheels(
-    model: Model, x: float, z: float, radius: float, half_width: float, rim: Colour = STEEL
-) -> None:
+def add_wheels(model: Model, x: float, z: float, radius: float, half_width: float, rim: Colour = STEEL) -> None:
     """Add a pair of wheels that stand on the ground at (+-x, 0, z)."""
 
-    def disc(
-        inner: float, outer: float, disc_radius: float, paint: Material | Colour, rounding: float
-    ) -> None:
+    def disc(inner: float, outer: float, disc_radius: float, paint: Material | Colour, rounding: float) -> None:
         start, end = (x + inner * half_width, radius, z), (x + outer * half_width, radius, z)
         model.cylinder(start, end, disc_radius, paint, rounding=rounding, mirror=True, blend=0)
 

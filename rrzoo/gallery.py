@@ -255,6 +255,7 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
             unfinished[INDEX].write_bytes(_faiss().serialize_index(self._index))
             save_tensors(tensors, unfinished[TENSORS])
+            unfinished[TENSORS].chmod(unfinished[INDEX].stat().st_mode)  # safetensors makes its files private
             manifest = Manifest(
                 model=self.model.name,
                 fingerprint=self.model.fingerprint,

@@ -4,6 +4,8 @@
 Where the data set has predefined folds, as STL-10 has, one probe is fitted to each and mean ± deviation is given too.
 """
 
+import threads  # noqa: F401  # isort: skip  # before torch loads
+
 import argparse
 from collections.abc import Iterable
 from pathlib import Path

@@ -72,6 +72,12 @@ def test_images_that_ship_are_not_stored_again(tmp_path: Path, model: rrzoo.Mode
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000
 
 
+def test_a_saved_gallery_is_as_readable_as_any_new_file(tmp_path: Path, model: rrzoo.Model) -> None:
+    rrzoo.Gallery.build(model, datasets.load("clay10", "test")).save(tmp_path / "g")
+    (tmp_path / "new").touch()
+    assert {path.stat().st_mode for path in (tmp_path / "g").iterdir()} == {(tmp_path / "new").stat().st_mode}
+
+
 def test_the_shipped_gallery_is_the_models(model: rrzoo.Model) -> None:
     assert model.folder is not None
     shipped, built = model.gallery(), rrzoo.Gallery.build(model, datasets.load("clay10", "test"))

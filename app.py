@@ -53,7 +53,7 @@ def build(model: rrzoo.Model, gallery: rrzoo.Gallery) -> gr.Blocks:
         if picture is None:
             return []
         (hits,) = gallery.search(picture, int(k))
-        return [(hit.thumbnail, f"{hit.label or hit.source} · {hit.score:.3f}") for hit in hits]
+        return [(hit.thumbnail, f"{hit.label or hit.source} · {hit.score:.2f}") for hit in hits]
 
     def classify(picture: np.ndarray | None) -> dict[str, float] | None:
         """Return the linear probe's probability of each class."""

@@ -34,6 +34,7 @@ def test_folds_are_measured(
     for name, value in {"COUNTS": COUNTS, "FOLDS": 2, "FOLD_IMAGES": 30}.items():
         monkeypatch.setattr(stl10, name, value)
     write(tmp_path / "stl10-standin" / "stl10_binary", random)
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     script = runpy.run_path(str(REPOSITORY / "scripts" / "evaluate.py"))
     first, probe, neighbours, folds = script["run"](model.name, "stl10-standin", tmp_path).splitlines()
     assert "not STL-10: 60 images to fit to, 40 of test to measure on" in first

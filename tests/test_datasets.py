@@ -194,8 +194,7 @@ def test_a_standin_says_so(root: Path, random: np.random.Generator, by_folder: b
 
 
 def test_the_real_standin_at_full_size() -> None:
-    if not (REAL_DATA / "stl10-standin").is_dir():
-        pytest.skip(f"needs {REAL_DATA}/stl10-standin: shared/data/make-stl10-standin writes it in a few minutes")
+    need((REAL_DATA / "stl10-standin").is_dir(), f"the stand-in for STL-10 in {REAL_DATA}/stl10-standin")
     loaded = datasets.load("stl10-standin", "unlabeled", REAL_DATA)
     assert len(loaded) == 100_000
     rows = np.random.default_rng(0).permutation(100_000)[:500]

@@ -36,6 +36,9 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
     model.relation_head.load_state_dict(pretrained.relation_head.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
+    left, right = _random_pairs(len(test))
+    scores = model.relate_features(test_features[left], test_features[right])
+    same_class = test.known_labels[left] == test.known_labels[right]
     _set_probe(model, train_features, train.known_labels)
     model.config = ModelConfig(
         name=name,
@@ -51,8 +54,10 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
             versions=versions(),
             date=time.strftime("%Y-%m-%d"),
         ),
-        evaluation=_evaluate(model, train_features, test_features, train, test),
-        random_pair_scores=_random_pair_scores(model, test_features),
+        evaluation=_evaluate(
+            model, train_features, test_features, train, test, evaluate.auc(scores[same_class], scores[~same_class])
+        ),
+        random_pair_scores=tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101))),
     )
     model_folder.save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
     return model_folder.load(folder)
@@ -67,7 +72,12 @@ def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _evaluate(
-    model: Model, train_features: np.ndarray, test_features: np.ndarray, train: Dataset, test: Dataset
+    model: Model,
+    train_features: np.ndarray,
+    test_features: np.ndarray,
+    train: Dataset,
+    test: Dataset,
+    auc_same_class: float,
 ) -> Evaluation:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -90,7 +100,7 @@ def _evaluate(
         ),
         raw_pixels_knn=knn(raw_train, train.known_labels, raw_test, test.known_labels),
         auc_same_image=_auc_same_image(model, test),
-        auc_same_class=_auc_same_class(model, test_features, test.known_labels),
+        auc_same_class=auc_same_class,
         seeds=1,
     )
 
@@ -114,20 +124,6 @@ def _auc_same_image(model: Model, test: Dataset) -> float:
         second.append(two.numpy())
     left, right = np.concatenate(first), np.concatenate(second)
     return evaluate.auc(model.relate_features(left, right), model.relate_features(left, np.roll(right, 1, axis=0)))
-
-
-def _auc_same_class(model: Model, features: np.ndarray, labels: np.ndarray) -> float:
-    left, right = _random_pairs(len(features))
-    scores = model.relate_features(features[left], features[right])
-    same = labels[left] == labels[right]
-    return evaluate.auc(scores[same], scores[~same])
-
-
-def _random_pair_scores(model: Model, features: np.ndarray) -> tuple[float, ...]:
-    """Return the 0th to 100th percentile of the relation scores of random pairs of images."""
-    left, right = _random_pairs(len(features))
-    scores = model.relate_features(features[left], features[right])
-    return tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
 
 
 def _random_pairs(count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 from rrzoo import errors
 from rrzoo.backbones import BACKBONES
+from rrzoo.relation import AGGREGATIONS, LOSSES
 
 FORMAT = 1  # of config.json; a change that older code can't read raises it
-LOSSES = ("bce", "focal")
-AGGREGATIONS = ("cat", "sum", "mean", "max")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ result, K times less work. Sum and mean split likewise; the maximum does not.
 """
 
 import functools
+import importlib.util
 from types import ModuleType
 
 import torch
@@ -46,10 +47,10 @@ def pair_plan(views: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
 @functools.cache
 def _kernels() -> ModuleType | None:
     """Return `rrzoo.kernels.relation`, or None without numba. Only training needs it, and it takes time to import."""
-    try:
-        from rrzoo.kernels import relation
-    except ImportError:
+    if importlib.util.find_spec("numba") is None:
         return None
+    from rrzoo.kernels import relation
+
     return relation
 
 

@@ -252,7 +252,7 @@ def test_losses_equal_their_formulas():
     focal = sum(-0.5 * (1 - p) ** 2 * math.log(p) for p in right) / 4
     assert relation.bce_loss(positive, negative).item() == pytest.approx(bce, rel=1e-6)
     assert relation.focal_loss(positive, negative).item() == pytest.approx(focal, rel=1e-6)
-    assert tuple(relation.LOSSES) == recipes.LOSSES
+    assert tuple(relation.LOSSES) == ("bce", "focal")  # the names that recipes and model folders use
 
 
 @pytest.mark.parametrize("loss", relation.LOSSES)

@@ -69,6 +69,7 @@ RECIPES: dict[str, Recipe] = {
     "conv4-cifar10": Recipe(
         "conv4", "cifar10", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
+    "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
     "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),
 }
 

@@ -21,6 +21,13 @@ def test_unknown_name_offers_close_matches() -> None:
         recipe("conv4-cifar")
 
 
+def test_the_papers_recipe_is_the_papers() -> None:
+    """Section 4 and the published code: K = 32, M = 64, 200 epochs, Adam at a constant 1e-3, focal loss, cat."""
+    paper = recipe("conv4-cifar10-paper")
+    assert (paper.views, paper.batch_size, paper.epochs) == (32, 64, 200)
+    assert (paper.learning_rate, paper.decay_start, paper.loss, paper.aggregation) == (1e-3, 1.0, "focal", "cat")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -59,3 +59,45 @@ def test_auc_equals_counting_pairs(random: np.random.Generator) -> None:
     positive, negative = random.integers(0, 9, 60) / 8, random.integers(0, 7, 70) / 8  # with ties
     counted = np.mean([(p > n) + (p == n) / 2 for p in positive for n in negative])
     assert evaluate.auc(positive, negative) == pytest.approx(counted)
+
+
+def test_calibration_equals_counting(random: np.random.Generator) -> None:
+    scores = np.append(random.uniform(0, 0.55, 80), 1.0)  # 1.0 belongs to the last bin; some bins are empty
+    truths = random.uniform(size=81) < scores
+    curve, error = evaluate.calibration(scores, truths, bins=5)
+    gaps = 0.0
+    for i in range(5):
+        inside = (scores >= i / 5) & ((scores < (i + 1) / 5) | (i == 4))
+        assert curve[i, 2] == inside.sum()
+        if inside.any():
+            assert curve[i, :2] == pytest.approx([scores[inside].mean(), truths[inside].mean()])
+            gaps += abs(scores[inside].mean() - truths[inside].mean()) * inside.mean()
+    assert np.isnan(curve[3, :2]).all()
+    assert error == pytest.approx(gaps)
+
+
+def test_few_labels_keep_every_class(random: np.random.Generator) -> None:
+    labels = random.permutation(np.repeat(np.arange(4), [1000, 500, 30, 2]))
+    rows = evaluate.few_labels(labels, 0.01, seed=3)
+    assert np.bincount(labels[rows]).tolist() == [10, 5, 1, 1]
+    assert len(set(rows)) == len(rows)
+    assert not np.array_equal(rows, evaluate.few_labels(labels, 0.01, seed=4))
+
+
+def test_regulariser_is_strong_where_features_are_noise(random: np.random.Generator) -> None:
+    """60 rows in 100 dimensions are separable whatever they mean; only held-out rows show what carries over."""
+    labels = np.arange(300) % 2
+    signal = np.where(labels, 0.4, -0.4)[:, None]
+    features = (random.normal(size=(300, 100)) + signal * (np.arange(100) < 5)).astype(np.float32)
+    chosen = evaluate.choose_l2(features[:100], labels[:100])
+    train, test = (features[:100], labels[:100]), (features[100:], labels[100:])
+    assert chosen >= 1e-2
+    weakest, best = (evaluate.linear_probe_accuracy(*train, *test, l2=l2) for l2 in (evaluate.L2_GRID[0], chosen))
+    assert best > weakest
+
+
+def test_the_papers_probe_learns_and_repeats(random: np.random.Generator) -> None:
+    train, test = blobs(random, 400, 0.3), blobs(random, 200, 0.3)
+    accuracy = evaluate.adam_probe_accuracy(*train, *test)
+    assert accuracy > 0.95
+    assert evaluate.adam_probe_accuracy(*train, *test) == accuracy

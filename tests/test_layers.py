@@ -16,7 +16,7 @@ LAYERS = [
     {"kernels"},
     {"views", "relation"},
     {"recipes", "datasets"},
-    {"evaluate", "gallery", "card"},
+    {"evaluate", "retrieval", "gallery", "card"},
     {"model"},
     {"model_folder"},
     {"train", "zoo"},

@@ -144,16 +144,15 @@ class _Workspace:
 
     def __init__(self, compiled: Loops, blocks: int, size: int) -> None:
         self.loops, self.blocks, self.size = compiled, blocks, size
-        self.sources, self.targets, self.pooled, self.sums, self.scratch = [_new(0)], [], [], [], []
+        self.sources, self.targets, self.sums, self.scratch = [_new(0)], [], [], []
+        threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
         for layer in range(4):
             inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.forward.TILE
-            self.targets.append(_new(blocks, edge, edge, outputs, LANES))
+            self.targets.append(_new(*((blocks, edge) if layer else (threads, 2)), edge, outputs, LANES))
             if layer < 3:
                 self.sources.append(_new(blocks, edge // 2 + 2, edge // 2 + 2, outputs, LANES))
-                self.pooled.append(_new(blocks, edge // 2, edge // 2, outputs, LANES))
             group = max(1, 64 // edge**2)
             rows = edge if layer else compiled.backward.rows_at_once(edge)
-            threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
             self.sums.append(_new(-(-blocks // group), outputs // tile, inputs, 3, 3 * tile))
             self.scratch.append(_new(threads, group, rows + 2, edge + 2, outputs + 1, LANES))
 
@@ -164,11 +163,14 @@ class _Workspace:
         self.sources[0] = views
         self.means, self.offsets, self.variances, self.inverses, self.norms = [], [], [], [], []
         before, norm = self.targets[0], _new(2, CHANNELS[0])
+        first = self.first = views, self._pack(weights[0]), _new(CHANNELS[1])
         for layer, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
-            packed = self._pack(weights[layer])
-            centers = self.loops.forward.find_centers(layer, before, norm, source, packed, target)
-            sums = _new(self.blocks, 2, CHANNELS[layer + 1], dtype=np.float64)
-            self.loops.forward.forward_layer(layer, before, norm, source, packed, -centers, target, sums)
+            packed, channels = self._pack(weights[layer]), CHANNELS[layer + 1]
+            centers = self.loops.forward.find_centers(layer, before, norm, first, source, packed, channels)
+            if layer == 0:
+                first = self.first = views, packed, -centers
+            sums = _new(self.blocks, 2, channels, dtype=np.float64)
+            self.loops.forward.forward_layer(layer, before, norm, first, source, packed, -centers, target, sums)
             offset, square = sums.sum(0) / self.values(layer)
             variance = square - offset**2
             inverse = 1 / np.sqrt(variance + eps[layer])
@@ -213,12 +215,12 @@ class _Workspace:
                 self.sums[layer],
                 self.scratch[layer],
                 self._pack(weights[layer][:, :, ::-1, ::-1].swapaxes(0, 1)) if layer else _new(1, 1, 9, 1),
+                self.first,
                 self.targets[before],
                 self.norms[before],
-                self.pooled[before],
                 sums,
             )
-            pooled, share = self.pooled[before], 0.25
+            pooled, share = self.sources[layer], 0.25
             packed = self.sums[layer].sum(0, dtype=np.float64).reshape(-1, CHANNELS[layer], 9, self.loops.forward.TILE)
             of_weights.append(packed.transpose(0, 3, 1, 2).reshape(weights[layer].shape).astype(np.float32))
         return [one for layer in reversed(range(4)) for one in (of_weights[layer], of_gains[layer], of_biases[layer])]

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from rrzoo.kernels.conv4_forward import OPTIONS, Address, Array, add, convolve_row, reduce, turn
+from rrzoo.kernels.conv4_forward import OPTIONS, Address, Array, First, add, convolve_row, reduce, turn, two_rows
 from rrzoo.kernels.simd import BYTES, LANES, TILE, correlate, fill, fma, gate, load, plus, store
 
 
@@ -130,33 +130,36 @@ def backward_layer(
     sums: Array,
     scratch: Array,
     weights: Array,
+    first: First,
     before: Array,
     before_norm: Array,
-    before_pooled: Array,
     before_sums: Array,
 ) -> None:
     """Run one layer backwards, from the gradient of its pooled activations to that of the layer before.
 
     Args:
-        layer, target, source: as in `forward_layer`.
+        layer, target: as in `forward_layer`.
         norm: scale, shift, scale * share of a pixel in a mean, and the constant and linear coefficient of BatchNorm's
             own gradient, (5, channels_out).
-        pooled: (blocks, S / 2, S / 2, channels_out, 16), or (blocks, 1, 1, channels_out, 16) in layer 3.
+        pooled: (blocks, S / 2 + 2, S / 2 + 2, channels_out, 16) with a border that is not read: `source` of the layer
+            behind; or (blocks, 1, 1, channels_out, 16) in layer 3.
+        source: as in `forward_layer`. Its inside, once it has been used, is overwritten with the gradient of the
+            pooled activations of the layer before; not in layer 0.
         sums: written, (groups, channels_out / TILE, channels_in, 3, 3 * TILE): the weights' gradient, by group of
             blocks.
         scratch: (threads, blocks of a group, S + 2, S + 2, channels_out + 1, 16), border 0; in layer 0 of
             `rows_at_once` + 2 rows. The odd channel count keeps pixels apart in the cache.
         weights: mirrored and packed, (channels_in / TILE, channels_out, 9, TILE). Not read in layer 0, nor is what
             follows.
+        first: see `forward_layer`; its weights and centers must be those of the forward pass.
         before, before_norm: the convolution of the layer before and its norm.
-        before_pooled: written, (blocks, S, S, channels_in, 16).
         before_sums: written, float64 (blocks, 2, channels_in): of the gradients d behind the ReLU, less the factor
             1 / 4 of a mean, and of d * `before`.
     """
-    blocks, height, width, channels = target.shape[:4]
-    channels_in, size = source.shape[3], scratch.shape[1]
+    blocks, height, width, channels_in = len(source), source.shape[1] - 2, source.shape[2] - 2, source.shape[3]
+    channels, size = target.shape[3], scratch.shape[1]
     chunk = rows_at_once(width)
-    pixel, row = channels * BYTES, width * channels * BYTES
+    pixel = channels * BYTES
     slope_pixel = (channels + 1) * BYTES
     slope_row = (width + 2) * slope_pixel
     slope_block = scratch.shape[2] * slope_row
@@ -165,8 +168,8 @@ def backward_layer(
     spread = 0 if pooled.shape[1] == 1 else 1
     groups, zeros = sums.shape[0], np.zeros(channels_in, np.float32)
     for i in prange(groups):
-        group = turn(i, groups, layer % 2 == 0)
-        slopes = scratch[numba.get_thread_id()].ctypes.data
+        group, thread = turn(i, groups, layer % 2 == 0), numba.get_thread_id()
+        slopes = scratch[thread].ctypes.data
         sums[group] = np.float32(0)
         start, stop = group * size, min(blocks, (group + 1) * size)
         totals = np.zeros((stop - start, 2, channels_in, LANES), np.float32)
@@ -177,12 +180,12 @@ def backward_layer(
             slopes_y = slopes + slope_row + slope_pixel + (0 if layer == 0 else y * slope_row)
             for block in range(start, stop):
                 for j in range(0, count, 2):
+                    place = (block * pooled.shape[1] + spread * ((y + j) // 2 + 1)) * pooled.shape[2] + spread
                     _slope_rows(
-                        target.ctypes.data + (block * height + y + j) * row,
+                        two_rows(layer, target, first, thread, block, y + j),
                         width,
                         channels,
-                        pooled.ctypes.data
-                        + (block * pooled.shape[1] * pooled.shape[2] + spread * (y + j) // 2 * (width // 2)) * pixel,
+                        pooled.ctypes.data + place * pixel,
                         spread * pixel,
                         norm,
                         slopes_y + (block - start) * slope_block + j * slope_row,
@@ -204,7 +207,7 @@ def backward_layer(
                 ready = height if y + count == height else y + count - 1
                 for block in range(start, stop):
                     for j in range(done, ready):
-                        out = before_pooled.ctypes.data + (block * height + j) * width * channels_in * BYTES
+                        out = source.ctypes.data + block * source_block + (j + 1) * source_row + channels_in * BYTES
                         convolve_row(
                             slopes + (block - start) * slope_block + j * slope_row,
                             width,
@@ -216,7 +219,7 @@ def backward_layer(
                             channels_in,
                         )
                         _add_slopes(
-                            before.ctypes.data + (block * height + j) * 4 * width * channels_in * BYTES,
+                            two_rows(layer - 1, before, first, thread, block, 2 * j),
                             2 * width,
                             channels_in,
                             out,

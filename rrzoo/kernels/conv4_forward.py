@@ -4,6 +4,9 @@ Every activation is float32 and stored as [block][row][pixel][channel][lane]: a 
 One channel of one pixel is thus one vector, so that images of any size vectorise alike and no loop has a remainder.
 Inputs of convolutions have a border of zeros, one pixel wide.
 
+The first convolution has the largest output and the least to compute: it is not stored, but made anew, two rows at a
+time, wherever it is needed (`two_rows`).
+
 A convolution's output is kept less `centers`, one guess at its mean per channel: then no large mean costs a variance
 its digits. BatchNorm's share of it is linear, `norm`: (scale, shift) in the forward pass.
 
@@ -13,6 +16,7 @@ going through the blocks upwards and downwards, since the blocks written last ar
 
 from typing import Any
 
+import numba
 import numpy as np
 from numba import njit, prange
 
@@ -34,6 +38,7 @@ from rrzoo.kernels.simd import (
 OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "boundscheck": False}
 Array = np.ndarray[Any, Any]
 Address = int
+First = tuple[Array, Array, Array]  # of layer 0: blocked views, packed weights, starts; see `forward_layer`
 
 
 @njit(**OPTIONS)
@@ -70,11 +75,26 @@ def convolve_row(
 
 
 @njit(**OPTIONS)
-def _pool_into(before: Array, norm: Array, source: Array, y: int) -> None:
+def two_rows(layer: int, outputs: Array, first: First, thread: int, block: int, y: int) -> Address:
+    """Return where rows y and y + 1 of a convolution's output are; those of layer 0 are made for it."""
+    height, width, channels = outputs.shape[1:4]
+    row = width * channels * BYTES
+    if layer > 0:
+        return outputs.ctypes.data + (block * height + y) * row
+    views, weights, starts = first
+    out, pixel = outputs.ctypes.data + thread * 2 * row, views.shape[3] * BYTES
+    for j in range(2):
+        source = views.ctypes.data + (block * (width + 2) + y + j) * (width + 2) * pixel
+        weights_at, starts_at = weights.ctypes.data, starts.ctypes.data
+        convolve_row(source, width, views.shape[3], pixel, weights_at, starts_at, out + j * row, channels)
+    return out
+
+
+@njit(**OPTIONS)
+def _pool_into(rows: Address, norm: Array, source: Array, y: int) -> None:
     """Make row y of one block's input: BatchNorm, ReLU and 2 x 2 mean of two rows of the convolution before."""
     width, channels = source.shape[1] - 2, source.shape[2]
     pixel = channels * BYTES
-    rows = before.ctypes.data + y * 4 * width * pixel
     target = source.ctypes.data + ((y + 1) * (width + 2) + 1) * pixel
     quarter = np.float32(0.25)
     for x in range(width):
@@ -89,13 +109,12 @@ def _pool_into(before: Array, norm: Array, source: Array, y: int) -> None:
 
 
 @njit(**OPTIONS)
-def _convolve_into(source: Array, weights: Array, starts: Array, target: Array, y: int) -> None:
+def _convolve_into(source: Array, weights: Array, starts: Array, y: int, out: Address) -> None:
     """Convolve row y of one block."""
-    width, channels, channels_out = target.shape[1], source.shape[2], target.shape[2]
-    pixel = channels * BYTES
-    start = source.ctypes.data + y * (width + 2) * pixel
-    out = target.ctypes.data + y * width * channels_out * BYTES
-    convolve_row(start, width, channels, pixel, weights.ctypes.data, starts.ctypes.data, out, channels_out)
+    width, channels = source.shape[1] - 2, source.shape[2]
+    start = source.ctypes.data + y * (width + 2) * channels * BYTES
+    weights_at, starts_at = weights.ctypes.data, starts.ctypes.data
+    convolve_row(start, width, channels, channels * BYTES, weights_at, starts_at, out, len(starts))
 
 
 @njit(**OPTIONS)
@@ -128,17 +147,20 @@ def reduce(totals: Array, sums: Array) -> None:
 
 
 @njit(**OPTIONS)
-def find_centers(layer: int, before: Array, norm: Array, source: Array, weights: Array, target: Array) -> Array:
+def find_centers(
+    layer: int, before: Array, norm: Array, first: First, source: Array, weights: Array, channels: int
+) -> Array:
     """Return a guess (channels,) at the means of a convolution: those of the middle row of the first block."""
-    width, channels = target.shape[2:4]
+    width = source.shape[2] - 2
     middle = width // 2
     if layer > 0:
         for y in range(middle - 1, min(middle + 2, width)):
-            _pool_into(before[0], norm, source[0], y)
-    _convolve_into(source[0], weights, np.zeros(channels, np.float32), target[0], middle)
+            _pool_into(two_rows(layer - 1, before, first, 0, 0, 2 * y), norm, source[0], y)
+    row = np.empty((width, channels, LANES), np.float32)
+    _convolve_into(source[0], weights, np.zeros(channels, np.float32), middle, row.ctypes.data)
     means = np.empty(channels, np.float32)
     for channel in range(channels):
-        means[channel] = target[0, middle, :, channel].mean()
+        means[channel] = row[:, channel].mean()
     return means
 
 
@@ -147,6 +169,7 @@ def forward_layer(
     layer: int,
     before: Array,
     norm: Array,
+    first: First,
     source: Array,
     weights: Array,
     starts: Array,
@@ -157,26 +180,29 @@ def forward_layer(
 
     Args:
         layer: 0 to 3; in layer 0, `source` is the input.
-        before: convolution of the layer before, (blocks, 2 S, 2 S, channels_in, 16); not read in layer 0.
+        before: convolution of the layer before, (blocks, 2 S, 2 S, channels_in, 16); not read in layer 0. That of
+            layer 0 is `two_rows`'s, (threads, 2, S, channels, 16).
         norm: its scale and shift, (2, channels_in).
+        first: `source`, `weights` and `starts` of layer 0.
         source: written, except in layer 0: (blocks, S + 2, S + 2, channels_in, 16), border 0.
         weights: packed, (channels_out / TILE, channels_in, 9, TILE).
         starts: minus the centers, (channels_out,).
-        target: written: the convolution plus `starts`, (blocks, S, S, channels_out, 16).
-        sums: written, float64 (blocks, 2, channels_out): of `target` and of its squares.
+        target: written: the convolution plus `starts`, (blocks, S, S, channels_out, 16), or as `before`.
+        sums: written, float64 (blocks, 2, channels_out): of the convolution plus `starts` and of its squares.
     """
-    blocks, height, width, channels = target.shape[:4]
+    blocks, height, width, channels = len(source), source.shape[1] - 2, source.shape[2] - 2, len(starts)
     for i in prange(blocks):
-        block = turn(i, blocks, layer % 2 == 1)
+        block, thread = turn(i, blocks, layer % 2 == 1), numba.get_thread_id()
         totals = np.zeros((2, channels, LANES), np.float32)
         if layer > 0:
-            _pool_into(before[block], norm, source[block], 0)
+            _pool_into(two_rows(layer - 1, before, first, thread, block, 0), norm, source[block], 0)
         for y in range(height):
             if layer > 0 and y + 1 < height:
-                _pool_into(before[block], norm, source[block], y + 1)
-            _convolve_into(source[block], weights, starts, target[block], y)
-            row = target.ctypes.data + (block * height + y) * width * channels * BYTES
-            _add_statistics(row, width, channels, totals.ctypes.data)
+                _pool_into(two_rows(layer - 1, before, first, thread, block, 2 * y + 2), norm, source[block], y + 1)
+            row = thread * 2 if layer == 0 else block * height + y
+            out = target.ctypes.data + row * width * channels * BYTES
+            _convolve_into(source[block], weights, starts, y, out)
+            _add_statistics(out, width, channels, totals.ctypes.data)
         reduce(totals, sums[block])
 
 

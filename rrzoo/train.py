@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rrzoo import backbones, errors, relation, views
+from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
 from rrzoo.recipes import Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
+PART_BYTES = 2**22  # of views made at once where they are blocked: they are still in the cache then
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Step:
         dataset: Dataset,
         backbone: backbones.Backbone,
         head: relation.RelationHead,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Adam,
     ) -> None:
         """Keep what every step needs; the recipe gives seed, views, image size and loss."""
         self.recipe, self.dataset = recipe, dataset
@@ -53,20 +55,38 @@ class Step:
         self.loss = relation.LOSSES[recipe.loss]
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
         self.inputs: Tensor | None = None  # of the last step: its memory is used again
+        self.part: Tensor | None = None  # of the inputs, before it is blocked
 
     def views(self, epoch: int, batch: np.ndarray) -> Tensor:
-        """Return the views of images (M,) of the data set, float32 (K * M, 3, S, S), valid until the next call."""
+        """Return the views of images (M,) of the data set as `extract` takes them fastest, valid until the next call.
+
+        Returns:
+            float32 (K * M, 3, S, S), or blocked, see `conv4.block`.
+        """
         images = self.dataset.images[batch]  # (M, H, W, 3)
         drawn = views.draw(self.recipe.seed, epoch, batch, self.recipe.views, *images.shape[1:3])
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        self.inputs = views.make(pixels, drawn, self.recipe.image_size, self.mean, self.std, out=self.inputs)
+        size, statistics = self.recipe.image_size, (self.mean, self.std)
+        if len(batch) % conv4.LANES or not (
+            isinstance(self.extract, conv4.FastConv4) and self.extract.wants_blocks(len(drawn), size)
+        ):
+            self.inputs = views.make(pixels, drawn, size, *statistics, out=self.inputs)
+            return self.inputs
+        if self.inputs is None:
+            at_once = len(batch) * max(1, PART_BYTES // (len(batch) * 3 * size**2 * 4))
+            self.part = torch.empty(min(at_once, len(drawn)), 3, size, size)
+            self.inputs = conv4.new_blocks(len(drawn), size)
+        assert self.part is not None  # made together
+        for start in range(0, len(drawn), len(self.part)):
+            some = drawn[start : start + len(self.part)]
+            made = views.make(pixels, some, size, *statistics, out=self.part[: len(some)])
+            conv4.block(made, self.inputs[start // conv4.LANES :][: len(some) // conv4.LANES])
         return self.inputs
 
     def __call__(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Learn from images (M,) of the data set; return the loss and the logits of positive and negative pairs."""
         positive, negative = self.head.score_views(self.extract(self.views(epoch, batch)), self.recipe.views)
         loss = self.loss(positive, negative)
-        self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return loss.detach(), positive.detach(), negative.detach()
@@ -105,7 +125,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         backbone = backbones.create(recipe.backbone)
         head = relation.RelationHead(backbone.feature_size, recipe.aggregation)
     learner = nn.ModuleDict({"backbone": backbone, "relation_head": head})
-    optimizer = torch.optim.Adam(learner.parameters(), lr=recipe.learning_rate)
+    optimizer = Adam(learner.parameters(), recipe.learning_rate)
     first_epoch, seconds_before = _start(run, recipe, dataset, learner, optimizer, resume)
     take_step = Step(recipe, dataset, backbone, head, optimizer)
 
@@ -125,7 +145,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         totals = np.zeros(3)  # loss, accuracy on positive pairs, on negative pairs
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
-            optimizer.param_groups[0]["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
+            optimizer.learning_rate = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
             loss, positive, negative = take_step(epoch, batch)
             totals += _measure(loss, positive, negative)
             if not math.isfinite(totals[0]):
@@ -185,7 +205,7 @@ def versions() -> dict[str, str]:
 
 
 def _start(
-    run: Path, recipe: Recipe, dataset: Dataset, learner: nn.Module, optimizer: torch.optim.Adam, resume: bool
+    run: Path, recipe: Recipe, dataset: Dataset, learner: nn.Module, optimizer: Adam, resume: bool
 ) -> tuple[int, float]:
     """Begin or resume a run; return how many epochs are done and the seconds they took."""
     checkpoint = run / CHECKPOINT
@@ -218,14 +238,13 @@ def _save_checkpoint(
     run: Path,
     recipe: Recipe,
     learner: nn.Module,
-    optimizer: torch.optim.Adam,
+    optimizer: Adam,
     epochs_done: int,
     seconds: float,
 ) -> None:
     tensors = {f"learner.{name}": value for name, value in learner.state_dict().items()}
-    for name, parameter in learner.named_parameters():
-        for key, value in optimizer.state[parameter].items():  # step, exp_avg, exp_avg_sq
-            tensors[f"adam.{key}.{name}"] = value
+    names = [name for name, _ in learner.named_parameters()]
+    tensors |= {f"adam.{name}": value for name, value in optimizer.state(names).items()}
     metadata = {
         "recipe": json.dumps(dataclasses.asdict(recipe)),
         "epochs_done": str(epochs_done),
@@ -236,7 +255,7 @@ def _save_checkpoint(
     unfinished.replace(run / CHECKPOINT)
 
 
-def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: torch.optim.Adam) -> tuple[int, float]:
+def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: Adam) -> tuple[int, float]:
     try:
         with safe_open(run / CHECKPOINT, "pt") as file:
             metadata = file.metadata()
@@ -257,6 +276,6 @@ def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: t
             "resume with the same options, or delete the folder to start anew"
         )
     learner.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
-    for name, parameter in learner.named_parameters():
-        optimizer.state[parameter] = {key: tensors[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+    names = [name for name, _ in learner.named_parameters()]
+    optimizer.load_state(names, {n.removeprefix("adam."): t for n, t in tensors.items() if n.startswith("adam.")})
     return int(metadata["epochs_done"]), float(metadata["seconds"])

@@ -12,7 +12,7 @@ on whole batches and runs wherever its tensors live. `make` gives the same views
 import functools
 import importlib.util
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import ModuleType
 
 import numpy as np
@@ -51,6 +51,10 @@ class ViewParameters:
     def __len__(self) -> int:
         """Return N."""
         return len(self.top)
+
+    def __getitem__(self, rows: slice) -> "ViewParameters":
+        """Return the parameters of some views; of all M images, for the rule above to hold."""
+        return ViewParameters(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def draw(seed: int, epoch: int, images: np.ndarray, views: int, height: int, width: int) -> ViewParameters:

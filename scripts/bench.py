@@ -21,8 +21,10 @@ import torch
 
 import rrzoo
 from rrzoo import backbones, datasets, errors, evaluate, relation, train
+from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
+from rrzoo.kernels import conv4
 from rrzoo.recipes import Architecture, ModelConfig, Recipe
 
 IMAGES = 512  # that training steps and views are made from
@@ -64,7 +66,7 @@ class Setting:
         recipe = Recipe(backbone, self.data.name, size, views=views, batch_size=BATCH, loss="bce")
         made = backbones.create(backbone)
         head = relation.RelationHead(made.feature_size)
-        optimizer = torch.optim.Adam([*made.parameters(), *head.parameters()])
+        optimizer = Adam([*made.parameters(), *head.parameters()], recipe.learning_rate)
         return train.Step(recipe, self.sized(size), made, head, optimizer)
 
 
@@ -128,6 +130,8 @@ def backbone(setting: Setting) -> Iterator[Row]:
     for size, count in ((32, 16), (96, 4)):
         step = setting.step("conv4", size, views=count)
         inputs = step.views(0, np.arange(BATCH))
+        if inputs.ndim == 5:  # each side turns the views into the layout it likes
+            inputs = conv4.unblock(inputs).contiguous()
         plain = backbones.create("conv4")
         seconds, reference_seconds = alternate(
             lambda step=step, inputs=inputs: step.extract(inputs).sum().backward(),

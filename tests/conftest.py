@@ -1,6 +1,8 @@
 """What the tests share: isolated folders, small synthetic data, and a way to say what a test needs."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,20 @@ def need(available: bool, what: str) -> None:
         if os.environ.get("CI"):
             pytest.fail(f"in CI {what} is needed")
         pytest.skip(f"needs {what}")
+
+
+def run_python(code: str, **environment: str) -> str:
+    """Run code in a process of its own, with rrzoo at hand, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,13 @@
 """The compiled training step of Conv4 against the module itself: same numbers, and the module wherever it must run."""
 
 import copy
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from conftest import run_python
 from rrzoo import backbones
 from rrzoo.kernels import conv4
 
@@ -64,20 +61,6 @@ def smallest_input_of_relu(module: nn.Module, views: Tensor) -> float:
     for hook in hooks:
         hook.remove()
     return min(smallest)
-
-
-def run_python(code: str, **environment: str) -> str:
-    root = str(Path(__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": root, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("size", [16, 32])

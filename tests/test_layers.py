@@ -12,7 +12,7 @@ import rrzoo
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors"},
-    {"backbones", "images", "clay10"},
+    {"adam", "backbones", "images", "clay10"},
     {"kernels"},
     {"views", "relation"},
     {"recipes", "datasets"},

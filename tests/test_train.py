@@ -15,8 +15,12 @@ import torch
 import rrzoo
 from conftest import REPOSITORY, smooth_image, write_cifar10
 from rrzoo import datasets, errors, images, train
+from rrzoo.adam import Adam
+from rrzoo.backbones import create
 from rrzoo.datasets import Dataset
+from rrzoo.kernels import conv4
 from rrzoo.recipes import RECIPES, Recipe
+from rrzoo.relation import RelationHead
 from rrzoo.train import Pretrained
 
 RECIPE = Recipe("conv4", "none", 16, views=3, batch_size=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.5)
@@ -194,3 +198,19 @@ def test_script_help_names_every_option() -> None:
     shown = script("--help").stdout
     for option in ("--data", "--zoo", "--epochs", "--views", "--batch-size", "--seed", "--resume", "conv4-cifar10"):
         assert option in shown
+
+
+def test_blocked_views_are_the_same_views(random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made and blocked a part at a time, the last part smaller, twice into the same memory."""
+    monkeypatch.setattr(train, "PART_BYTES", 32 * 3 * 16 * 16 * 4)  # two of five views of each image
+    images = np.stack([smooth_image(random, 20, 24) for _ in range(16)])
+    dataset = Dataset("n", "train", images, None, ("x",), (0.5,) * 3, (0.2,) * 3, "chosen", "synthetic", "none")
+    recipe = Recipe("conv4", "none", 16, views=5, batch_size=16)
+    blocked, plain = (
+        train.Step(recipe, dataset, create(name), RelationHead(64), Adam([], 1.0)) for name in ("conv4", "resnet8")
+    )
+    for epoch in range(2):
+        order = random.permutation(16)
+        made = blocked.views(epoch, order)
+        assert made.shape == (5, 18, 18, 3, 16)
+        assert torch.equal(conv4.unblock(made), plain.views(epoch, order))

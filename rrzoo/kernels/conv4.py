@@ -90,16 +90,23 @@ class FastConv4:
         )
 
 
-def block(views: Tensor) -> Tensor:
-    """Return views (N, 3, S, S) as (N / 16, S + 2, S + 2, 3, 16): lanes last, with a border of zeros. CPU, float32."""
-    count, _, size, _ = views.shape
-    blocked = _new(count // LANES, size + 2, size + 2, 3, LANES)
+def new_blocks(count: int, size: int) -> Tensor:
+    """Return memory for `count` blocked views of `size` px, see `block`: float32, zeros."""
+    return torch.from_numpy(_new(count // LANES, size + 2, size + 2, 3, LANES))
+
+
+def block(views: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return views (N, 3, S, S) as (N / 16, S + 2, S + 2, 3, 16): lanes last, with a border of zeros. CPU, float32.
+
+    `out` is written inside its border and returned, if given.
+    """
+    blocked = new_blocks(len(views), views.shape[-1]) if out is None else out
     compiled = loops()
     if compiled is None:
         blocked[:, 1:-1, 1:-1] = views.unflatten(0, (-1, LANES)).permute(0, 3, 4, 2, 1)
     else:
-        compiled.forward.block_views(views.contiguous().numpy(), blocked)
-    return torch.from_numpy(blocked)
+        compiled.forward.block_views(views.contiguous().numpy(), blocked.numpy())
+    return blocked
 
 
 def unblock(blocked: Tensor) -> Tensor:

@@ -180,24 +180,3 @@ def auc(positive: np.ndarray, negative: np.ndarray) -> float:
     below = np.searchsorted(ordered, positive, side="left")
     not_above = np.searchsorted(ordered, positive, side="right")
     return float((below + not_above).mean() / 2 / len(negative))
-
-
-def calibration(scores: np.ndarray, truths: np.ndarray, bins: int = 10) -> tuple[np.ndarray, float]:
-    """Compare probabilities with how often they come true (Guo et al. 2017, arXiv 1706.04599).
-
-    Args:
-        scores: float (N,), 0 to 1.
-        truths: bool (N,).
-        bins: of equal width.
-
-    Returns:
-        the curve, float (bins, 3): mean score, share that was true and number of scores in each bin (nan, nan, 0
-        where there are none), and the expected calibration error, 0 to 1.
-    """
-    bin_of = np.minimum((scores * bins).astype(int), bins - 1)
-    counts = np.bincount(bin_of, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        means, shares = (np.bincount(bin_of, values, bins) / counts for values in (scores, truths))
-    filled = counts > 0
-    error = (np.abs(means - shares)[filled] * counts[filled]).sum() / len(scores)
-    return np.stack([means, shares, counts], 1), float(error)

@@ -61,21 +61,6 @@ def test_auc_equals_counting_pairs(random: np.random.Generator) -> None:
     assert evaluate.auc(positive, negative) == pytest.approx(counted)
 
 
-def test_calibration_equals_counting(random: np.random.Generator) -> None:
-    scores = np.append(random.uniform(0, 0.55, 80), 1.0)  # 1.0 belongs to the last bin; some bins are empty
-    truths = random.uniform(size=81) < scores
-    curve, error = evaluate.calibration(scores, truths, bins=5)
-    gaps = 0.0
-    for i in range(5):
-        inside = (scores >= i / 5) & ((scores < (i + 1) / 5) | (i == 4))
-        assert curve[i, 2] == inside.sum()
-        if inside.any():
-            assert curve[i, :2] == pytest.approx([scores[inside].mean(), truths[inside].mean()])
-            gaps += abs(scores[inside].mean() - truths[inside].mean()) * inside.mean()
-    assert np.isnan(curve[3, :2]).all()
-    assert error == pytest.approx(gaps)
-
-
 def test_few_labels_keep_every_class(random: np.random.Generator) -> None:
     labels = random.permutation(np.repeat(np.arange(4), [1000, 500, 30, 2]))
     rows = evaluate.few_labels(labels, 0.01, seed=3)

@@ -11,6 +11,7 @@ import rrzoo.datasets
 from conftest import REPOSITORY
 from rrzoo import evaluate
 from rrzoo.datasets import stl10
+from rrzoo.retrieval import retrieval
 
 COUNTS = {"train": 60, "test": 40}
 
@@ -36,12 +37,24 @@ def test_folds_are_measured(
     write(tmp_path / "stl10-standin" / "stl10_binary", random)
     monkeypatch.syspath_prepend(REPOSITORY / "scripts")
     script = runpy.run_path(str(REPOSITORY / "scripts" / "evaluate.py"))
-    first, probe, neighbours, folds = script["run"](model.name, "stl10-standin", tmp_path).splitlines()
-    assert "not STL-10: 60 images to fit to, 40 of test to measure on" in first
+    first, *rows = script["run"](model.name, "stl10-standin", tmp_path).splitlines()
+    assert "not STL-10, test split: 60 images to fit to, 40 to measure on" in first
+    printed = {row[:46].strip(): row[46:] for row in rows}
 
     train, test = (rrzoo.datasets.load("stl10-standin", split, tmp_path) for split in ("train", "test"))
     data = model.features(train.images), train.known_labels, model.features(test.images), test.known_labels
-    assert f"{evaluate.linear_probe_accuracy(*data):.2%}" in probe
-    assert f"{evaluate.knn_accuracy(*data):.2%}" in neighbours
+    l2 = evaluate.choose_l2(*data[:2])
+    expected = {
+        f"linear probe, L2 {l2:g}": evaluate.linear_probe_accuracy(*data, l2=l2),
+        "linear probe, the paper's (Adam, 100 epochs)": evaluate.adam_probe_accuracy(*data),
+        "20 nearest neighbours": evaluate.knn_accuracy(*data),
+        "200 nearest neighbours": evaluate.knn_accuracy(*data, 200),
+        "retrieval, map": retrieval(*data[2:])["map"],
+    }
+    for row, value in expected.items():
+        assert printed[row] == f"{value:.2%}"
     each = [evaluate.linear_probe_accuracy(data[0][fold], data[1][fold], *data[2:]) for fold in train.folds]
-    assert f"{50 * sum(each):.2f} ± {100 * abs(each[0] - each[1]) / 2**0.5:.2f}% (n = 2 folds of 30 images)" in folds
+    assert printed["linear probe, folds"] == (
+        f"{50 * sum(each):.2f} ± {100 * abs(each[0] - each[1]) / 2**0.5:.2f}% (n = 2 folds)"
+    )
+    assert printed["linear probe, 10% of the labels"].endswith("(n = 5 draws)")

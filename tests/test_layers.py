@@ -18,7 +18,7 @@ LAYERS = [
     {"recipes", "datasets"},
     {"evaluate", "retrieval", "gallery", "card"},
     {"model"},
-    {"model_folder"},
+    {"model_folder", "measure"},
     {"train", "zoo"},
     {"export"},
     {"__init__"},

@@ -146,7 +146,10 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         for step in range(steps):
             batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
             optimizer.learning_rate = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
+            step_started = time.perf_counter()
             loss, positive, negative = take_step(epoch, batch)
+            if (epoch, step) == (first_epoch, 0):  # most of it is compiling, or loading what was compiled
+                log(run, event="first_step", seconds=round(time.perf_counter() - step_started, 2))
             totals += _measure(loss, positive, negative)
             if not math.isfinite(totals[0]):
                 raise errors.TrainingError(

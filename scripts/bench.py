@@ -210,26 +210,18 @@ def probe(setting: Setting) -> Iterator[Row]:
 
 def start(setting: Setting) -> Iterator[Row]:
     """From the start of the process to the end of the first step: Conv4, 32 px, K=16."""
-    code = "import bench; bench.first_step({side})"
+
+    def first_step(side: str, **environment: str) -> float:
+        command = [sys.executable, str(SCRIPTS / "first_step.py"), side]
+        path = os.pathsep.join([str(SCRIPTS.parent), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, **environment}
+        return clock(lambda: subprocess.run(command, env=environment, capture_output=True, check=True))
+
     with tempfile.TemporaryDirectory() as cache:
-        reference_seconds = clock(lambda: run(code.format(side=1)))
+        reference_seconds = first_step("reference")
         for case in ("cold", "kernels cached"):
-            seconds = clock(lambda: run(code.format(side=0), NUMBA_CACHE_DIR=cache))
+            seconds = first_step("rrzoo", NUMBA_CACHE_DIR=cache)
             yield times("start", case, seconds, reference_seconds)
-
-
-def first_step(side: int) -> None:
-    """Take one step on the images that ship with the package (0: ours, 1: the reference)."""
-    figures = datasets.load("clay10", "test")
-    setting = Setting(figures, figures, quick=True)
-    if side == 0:
-        setting.step("conv4", 32, 16)(0, np.arange(BATCH))
-    else:
-        plain = reference.RelationalReasoning(backbones.create("conv4"), 64)
-        transform = reference.view_transform(32, figures.mean, figures.std)
-        loader = reference.batches(reference.MultiView(setting.sized(32).images, 16, transform), BATCH)
-        plain.step(next(loader))
-        loader.close()
 
 
 PARTS = (views, relation_head, backbone, end_to_end, probe, start)
@@ -262,11 +254,11 @@ def clock(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def run(code: str, **environment: str) -> str:
+def run(code: str) -> str:
     """Run Python code beside this script in a process of its own and return what it prints."""
     command = [sys.executable, "-c", code]
     path = os.pathsep.join([str(SCRIPTS), str(SCRIPTS.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rrzoo import backbones
+from rrzoo.kernels.compiled import Compiled
 
 LANES = 16  # views of one block
 CHANNELS = (3, 8, 16, 32, 64)
@@ -33,9 +34,9 @@ class Loops(NamedTuple):
 def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what maps views to features like `backbone` itself, as fast as this machine can.
 
-    Backbones other than Conv4 are returned as they are.
+    Conv4 has loops of its own; other backbones go through torch.compile.
     """
-    return FastConv4(backbone) if type(backbone) is backbones.Conv4 else backbone
+    return FastConv4(backbone) if type(backbone) is backbones.Conv4 else Compiled(backbone)
 
 
 class FastConv4:

@@ -28,12 +28,11 @@ if sys.argv[1] == "reference":
 else:
     from dataclasses import replace
 
-    import torch
-
     from rrzoo import relation, train
+    from rrzoo.adam import Adam
     from rrzoo.recipes import Recipe
 
     recipe = Recipe("conv4", "clay10", 32, views=VIEWS, batch_size=BATCH, loss="bce")
     head = relation.RelationHead(backbone.feature_size)
-    optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()])
+    optimizer = Adam([*backbone.parameters(), *head.parameters()], recipe.learning_rate)
     train.Step(recipe, replace(figures, images=images), backbone, head, optimizer)(0, np.arange(BATCH))

@@ -1,4 +1,4 @@
-"""A Hub in this process: as much of its HTTP API as an unmodified huggingface_hub client uses, with switches for faults.
+"""A Hub in this process: as much of its HTTP API as an unmodified huggingface_hub client uses, with switches.
 
 Repositories are lists of commits, each a dict of files, in memory.
 """

@@ -4,13 +4,20 @@ What is in the cache is used without any request: a branch or tag stays at the c
 another tool (`hf download`) moves it. A file counts only if its SHA-256 is the one that the model's manifest lists.
 """
 
+import dataclasses
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rrzoo import errors, model_folder
+
+if TYPE_CHECKING:
+    import huggingface_hub
 
 TIMEOUT = 3.0  # seconds in which the Hub has to answer before anything is downloaded
 MAIN = "main"
@@ -58,6 +65,68 @@ def fetch(source: Source, files: Iterable[str]) -> Path:
     if commit != source.revision:
         _write(_repository(source) / "refs" / source.revision, commit)
     return folder
+
+
+def publish(
+    folder: Path, source: Source, private: bool = False, dry_run: bool = False, replace_card: bool = False
+) -> str:
+    """Upload a model folder in one commit, and tag it with the source's revision; where nothing changed, do nothing.
+
+    Only what the manifest lists is uploaded, with manifest and card. A card that was edited on the Hub stays, unless
+    `replace_card`.
+
+    Returns:
+        a line about what was done.
+
+    Raises:
+        errors.ModelFolderError: the folder is not as it was exported.
+        errors.HubError: the Hub can't be reached or refuses; or the tag is there, at another commit.
+    """
+    import huggingface_hub
+
+    model_folder.verify(folder)
+    if changed := model_folder.altered(folder):
+        raise errors.ModelFolderError(f"{folder}: {', '.join(changed)} changed since the export: export it again")
+    manifest = model_folder.read_manifest(folder)
+    card = (folder / model_folder.CARD).read_bytes()
+    files = {name: (folder / name).read_bytes() for name in manifest.sha256} | {model_folder.CARD: card}
+    if dry_run:
+        sizes = ", ".join(f"{name} ({len(content):,} bytes)" for name, content in files.items())
+        return f"would upload to {source}: {model_folder.MANIFEST}, {sizes}"
+    api, repository, kept = huggingface_hub.HfApi(), source.repository, ""
+    with _refusals(source):
+        api.create_repo(repository, private=private, exist_ok=True)
+        there = _published(api, repository)
+        digest = hashlib.sha256(card).hexdigest()
+        old = there.get(model_folder.MANIFEST)
+        published = str(json.loads(old).get("card", "")) if old else ""
+        online = there.get(model_folder.CARD)
+        if online is not None and not replace_card and hashlib.sha256(online).hexdigest() not in (published, digest):
+            kept, digest = "; its card was edited there and stays (--replace-cards)", published
+            del files[model_folder.CARD]
+        listed = dataclasses.asdict(dataclasses.replace(manifest, card=digest))
+        files[model_folder.MANIFEST] = (json.dumps(listed, indent=1) + "\n").encode()
+        new = {name: content for name, content in files.items() if there.get(name) != content}
+        tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(repository).tags}
+        head = api.model_info(repository, timeout=TIMEOUT).sha
+        if source.revision in tags and (new or tags[source.revision] != head):
+            raise errors.HubError(f"{source} is there already, and differs: publish this one with another --tag")
+        if new:
+            add = [huggingface_hub.CommitOperationAdd(name, content) for name, content in sorted(new.items())]
+            head = api.create_commit(repository, add, commit_message=f"Publish {source.revision}").oid
+        if source.revision not in tags:
+            api.create_tag(repository, tag=source.revision, revision=head)
+    return f"{source}: {f'{len(new)} files uploaded' if new else 'nothing changed'}{kept}"
+
+
+def _published(api: "huggingface_hub.HfApi", repository: str) -> dict[str, bytes]:
+    """Return the files that a repository's main branch holds."""
+    info = api.model_info(repository, timeout=TIMEOUT)
+    names = [sibling.rfilename for sibling in info.siblings or ()]
+    return {
+        name: Path(api.hf_hub_download(repository, name, revision=info.sha, cache_dir=_cache())).read_bytes()
+        for name in names
+    }
 
 
 def _cached_commit(source: Source) -> str | None:
@@ -128,6 +197,8 @@ def _refusals(source: Source) -> Iterator[None]:
     repository, revision = source.repository, source.revision
     try:
         yield
+    except errors.HubError:  # an OSError, too, but already in our words
+        raise
     except hub.GatedRepoError:
         problem = f"{repository} is gated: accept its terms on its page, then log in with: hf auth login"
     except hub.RepositoryNotFoundError:

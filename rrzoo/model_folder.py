@@ -50,6 +50,7 @@ class Manifest:
     """All of `manifest.json`. The card is not listed, since people edit it."""
 
     sha256: dict[str, str]  # file name -> digest
+    card: str = ""  # digest of the card as it was published: another one was edited since
     format: int = FORMAT
 
 

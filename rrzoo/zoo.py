@@ -70,6 +70,18 @@ def _load_from_hub(source: hub.Source, device: str | torch.device) -> Model:
     return model
 
 
+def find(name: str) -> Path:
+    """Return the folder of a model in the local zoo or in the package.
+
+    Raises:
+        errors.UnknownModelError: there is none of that name.
+    """
+    folders = _folders()
+    if name not in folders:
+        raise errors.UnknownModelError(f"no model called {name!r} is at hand: {errors.choices(name, folders)}")
+    return folders[name]
+
+
 def list_models() -> dict[str, str]:
     """Return the models at hand: name -> one line about it."""
     lines = {}

@@ -114,8 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.endswith(".git/info/lfs/objects/batch"):
             self.batch()
         elif path.startswith("/api/"):
-            _, _, kind, owner, name, *rest = path.split("/")
-            self.of_repository(f"{owner}/{name}", [unquote(part) for part in rest], kind)
+            _, _, _, owner, name, *rest = path.split("/")
+            self.of_repository(f"{owner}/{name}", [unquote(part) for part in rest])
         elif "/resolve/" in path:
             owner, name, _, revision, *rest = path.removeprefix("/spaces").strip("/").split("/")
             self.resolve(f"{owner}/{name}", unquote(revision), unquote("/".join(rest)))
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return repository
 
-    def of_repository(self, name: str, rest: list[str], kind: str) -> None:
+    def of_repository(self, name: str, rest: list[str]) -> None:
         repository = self.allowed(name)
         if repository is None:
             return
@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif action == "preupload":
             self.send(200, {"files": [self.preuploaded(repository, file) for file in json.loads(self.body)["files"]]})
         elif action == "commit":
-            self.commit(repository, revision, kind)
+            self.commit(repository, revision, name)
         else:
             self.send(404, {"error": f"unknown action {action}"})
 
@@ -205,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.blobs[path.removeprefix("/lfs/")] = self.body
         self.send(200, {})
 
-    def commit(self, repository: Repository, branch: str, kind: str) -> None:
+    def commit(self, repository: Repository, branch: str, full_name: str) -> None:
         files = dict(repository.head)
         for line in self.body.splitlines():
             entry = json.loads(line)
@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif entry["key"] == "deletedFile":
                 del files[value["path"]]
         name = repository.commit(files, branch)
-        self.send(200, {"commitOid": name, "commitUrl": f"{self.hub.url}/{kind}/commit/{name}", "success": True})
+        self.send(200, {"commitOid": name, "commitUrl": f"{self.hub.url}/{full_name}/commit/{name}", "success": True})
 
     def resolve(self, name: str, revision: str, path: str) -> None:
         repository = self.allowed(name)

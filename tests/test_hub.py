@@ -1,5 +1,6 @@
 """Models on the Hub: an unmodified client against a server in this process, and everything that can go wrong there."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from huggingface_hub import constants
 
 import rrzoo
-from hub_server import HubServer, Repository
+from hub_server import TOKEN, HubServer, Repository
 from rrzoo import errors, hub, zoo
 
 NAME = "me/conv4-cifar10"
@@ -98,7 +99,7 @@ def test_refusals_each_say_what_to_do(server: HubServer, repository: Repository,
     with pytest.raises(errors.HubError, match="has no revision 'v9'"):
         rrzoo.load(f"hub:{NAME}@v9")
     server.add("me/foreign", {"config.json": b"{}"})
-    with pytest.raises(errors.HubError, match=r"has no manifest\.json"):
+    with pytest.raises(errors.HubError, match=r"^me/foreign@main has no manifest\.json"):
         rrzoo.load("hub:me/foreign")
     repository.gated = True
     with pytest.raises(errors.HubError, match="is gated: accept its terms"):
@@ -175,3 +176,48 @@ def test_a_silent_network_is_given_up(server: HubServer, monkeypatch: pytest.Mon
     with pytest.raises(errors.HubError, match="can't be fetched"):
         rrzoo.load(f"hub:{NAME}")
     assert len(server.requests) == 1  # what is not answered is not asked again
+
+
+def test_publish_then_load(
+    server: HubServer, model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "copy"))
+    (folder / "optimizer.pt").write_bytes(b"a pickle")
+    source = hub.Source(NAME, "v1")
+    assert "would upload" in hub.publish(folder, source, dry_run=True)
+    assert server.requests == []
+    assert "files uploaded" in hub.publish(folder, source, private=True)
+    repository = server.repositories[NAME]
+    assert repository.private
+    assert "optimizer.pt" not in repository.head
+    assert len(repository.commits) == 2  # the empty one that created it, and ours
+    assert "nothing changed" in hub.publish(folder, source)
+    assert len(repository.commits) == 2
+    point_at(server.url, tmp_path / "fresh", monkeypatch)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    loaded = rrzoo.load(f"hub:{NAME}@v1")
+    picture = np.full((40, 40, 3), 90, np.uint8)
+    np.testing.assert_array_equal(loaded.classify(picture), model.classify(picture))
+    np.testing.assert_array_equal(loaded.features(picture), model.features(picture))
+
+
+def test_an_edited_card_stays(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.publish(SHIPPED, hub.Source(NAME, "v1"))
+    repository = server.repositories[NAME]
+    repository.commit({**repository.head, "README.md": b"edited by a person"})
+    assert "edited there and stays" in hub.publish(SHIPPED, hub.Source(NAME, "v2"))
+    assert repository.head["README.md"] == b"edited by a person"
+    with pytest.raises(errors.HubError, match=r"^me/conv4-cifar10@v2 is there already, and differs"):
+        hub.publish(SHIPPED, hub.Source(NAME, "v2"), replace_card=True)
+    hub.publish(SHIPPED, hub.Source(NAME, "v3"), replace_card=True)
+    assert repository.head["README.md"] == FILES["README.md"]
+
+
+def test_what_changed_since_its_export_is_not_published(server: HubServer, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "copy"))
+    (folder / "gallery.json").write_text("{}")
+    with pytest.raises(errors.ModelFolderError, match=r"gallery\.json changed since the export"):
+        hub.publish(folder, hub.Source(NAME, "v1"))
+    assert server.requests == []

@@ -36,6 +36,10 @@ class ModelFolderError(RRZooError, ValueError):
     """A model folder is missing a file, or holds one that is damaged, foreign or of another format."""
 
 
+class HubError(RRZooError, OSError):
+    """The Hub can't be reached, refuses, or sends a file that is not the one its manifest lists."""
+
+
 class GalleryError(RRZooError, ValueError):
     """A gallery is empty, damaged, or was made by another model."""
 

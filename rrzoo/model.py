@@ -34,6 +34,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.folder = folder
+        self.fetch_gallery: Callable[[], Path] | None = None  # of a model on the Hub: brings its files into `folder`
         architecture = config.architecture
         self.backbone = backbones.create(architecture.backbone)
         self.relation_head = RelationHead(self.backbone.feature_size, architecture.aggregation)
@@ -127,6 +128,8 @@ class Model(nn.Module):
 
     def gallery(self) -> Gallery:
         """Return the gallery in the model's folder, or else one of the clay figures that ship with rrzoo."""
+        if self.fetch_gallery is not None:
+            self.fetch_gallery()
         if self.folder is not None and (self.folder / INDEX).exists():
             return Gallery.load(self, self.folder)
         return Gallery.build(self, datasets.load("clay10", "test"))

@@ -4,16 +4,20 @@
     model.safetensors   backbone.*, relation_head.*, probe.*
     golden.safetensors  a fixed input and its outputs
     README.md           the model card, made from config.json alone
+    manifest.json       SHA-256 of every other file but the card and the log
     index.faiss, gallery.*   a gallery, where there is one: see `rrzoo.gallery`
 
 Nothing here is a pickle. A folder is read strictly: what is missing, unknown or of another shape is refused.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +29,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from rrzoo import card, errors
-from rrzoo.gallery import Gallery
+from rrzoo.gallery import INDEX, TENSORS, Gallery
+from rrzoo.gallery import MANIFEST as GALLERY_MANIFEST
 from rrzoo.model import Model
 from rrzoo.recipes import FORMAT, ModelConfig, from_dict
 
@@ -33,8 +38,20 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 GOLDEN = "golden.safetensors"
 CARD = "README.md"
+MANIFEST = "manifest.json"
+LOADED = (CONFIG, WEIGHTS, CARD)  # what `load` reads, and the card
+GALLERY = (GALLERY_MANIFEST, INDEX, TENSORS)
 GOLDEN_IMAGES = 8
 GOLDEN_TOLERANCE = 1e-5  # between runs on one kind of CPU
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All of `manifest.json`. The card is not listed, since people edit it."""
+
+    sha256: dict[str, str]  # file name -> digest
+    card: str = ""  # digest of the card as it was published: another one was edited since
+    format: int = FORMAT
 
 
 def save(model: Model, folder: Path, gallery: Gallery | None = None) -> None:
@@ -56,6 +73,7 @@ def save(model: Model, folder: Path, gallery: Gallery | None = None) -> None:
         (unfinished / GOLDEN).write_bytes(save_arrays({"images": images, **golden_outputs(model, images)}))
         if gallery is not None:
             gallery.save(unfinished)
+        write_manifest(unfinished)
         unfinished.chmod(0o777 & ~_umask())  # mkdtemp makes it private
         unfinished.rename(folder)
     finally:
@@ -109,6 +127,39 @@ def read_config(folder: Path) -> ModelConfig:
         raise errors.ModelFolderError(f"{path} can't be read: {problem}") from None
 
 
+def write_manifest(folder: Path) -> None:
+    """Write the SHA-256 of the folder's files to manifest.json."""
+    digests = {name: _sha256(folder / name) for name in (CONFIG, WEIGHTS, GOLDEN, *GALLERY) if (folder / name).exists()}
+    (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(Manifest(digests)), indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read manifest.json.
+
+    Raises:
+        errors.ModelFolderError: it is missing or damaged, or lists no config.json or no weights.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = from_dict(Manifest, json.loads(path.read_bytes()))
+    except (OSError, ValueError) as problem:
+        raise errors.ModelFolderError(f"{path} can't be read: {problem}") from None
+    if manifest.format != FORMAT or not {CONFIG, WEIGHTS} <= manifest.sha256.keys():
+        raise errors.ModelFolderError(f"{path} is of another format or lists neither {CONFIG} nor {WEIGHTS}")
+    return manifest
+
+
+def altered(folder: Path, names: Iterable[str] | None = None) -> list[str]:
+    """Return those of `names` (default: all) that manifest.json lists and that are missing or have another SHA-256.
+
+    Raises:
+        errors.ModelFolderError: manifest.json is missing or damaged.
+    """
+    listed = read_manifest(folder).sha256
+    checked = listed if names is None else [name for name in names if name in listed]
+    return [name for name in checked if not (folder / name).is_file() or _sha256(folder / name) != listed[name]]
+
+
 def golden_images(size: int) -> np.ndarray:
     """Return fixed synthetic images, uint8 (8, S, S, 3): coloured blobs, no photographs."""
     coarse = np.random.default_rng(20200610).integers(0, 256, (GOLDEN_IMAGES, 3, 6, 6)).astype(np.float32)
@@ -153,6 +204,11 @@ def _finite(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{name} holds values that are not finite")
     return tensors
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

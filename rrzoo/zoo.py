@@ -1,11 +1,14 @@
-"""Finding models by name: in the local zoo, then among those that ship with the package."""
+"""Finding models by name: in the local zoo, then among those that ship with the package, then on the Hub."""
 
+import functools
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from rrzoo import datasets, errors, model_folder
+from rrzoo import datasets, errors, hub, model_folder
 from rrzoo.gallery import MANIFEST, Gallery, Progress
 from rrzoo.model import Model
 from rrzoo.recipes import RECIPES
@@ -22,20 +25,61 @@ def load(name: str, device: str | torch.device = "cpu") -> Model:
     """Load a model, in eval mode.
 
     Args:
-        name: a name of `list_models()`, such as "conv4-cifar10"; or "dir:" and the path of a model folder.
+        name: a name of `list_models()`, such as "conv4-cifar10", or else of a repository of $RRZOO_HUB_OWNER on the
+            Hugging Face Hub; "name@revision", there; "hub:owner/repository" or "hub:owner/repository@revision"; or
+            "dir:" and the path of a model folder. What is in the Hub's cache is used without any request.
         device: where its parameters go.
 
     Raises:
         errors.UnknownModelError: no model of that name is at hand; the message offers close matches.
+        errors.HubError: the Hub can't be reached, refuses, or sends broken files.
         errors.ModelFolderError: its folder is incomplete, damaged or of another format.
     """
+    if name.startswith("hub:"):
+        return _load_from_hub(hub.Source.parse(name.removeprefix("hub:")), device)
     if name.startswith("dir:"):
         return model_folder.load(Path(name.removeprefix("dir:")), device)
     folders = _folders()
+    if name in folders:
+        return model_folder.load(folders[name], device)
+    return _load_by_owner(name, folders, device)
+
+
+def _load_by_owner(name: str, folders: dict[str, Path], device: str | torch.device) -> Model:
+    """Load "name" or "name@revision" from the repositories of $RRZOO_HUB_OWNER."""
+    owner = os.environ.get("RRZOO_HUB_OWNER")
+    bare = name.partition("@")[0]
+    problem = ""
+    if owner and re.fullmatch(r"[\w.-]+(@.+)?", name):
+        try:
+            return _load_from_hub(hub.Source.parse(f"{owner}/{name}"), device)
+        except (errors.HubError, errors.ArgumentError) as reason:
+            problem = f" On the Hub: {reason}."
+    elif "@" in name:
+        problem = " A revision is looked for on the Hub: set RRZOO_HUB_OWNER to the owner of the models there."
+    train = f". Train it with: python scripts/train.py {bare}" if bare in RECIPES else ""
+    raise errors.UnknownModelError(
+        f"no model called {name!r} is at hand: {errors.choices(bare, folders)}{train}.{problem}"
+    )
+
+
+def _load_from_hub(source: hub.Source, device: str | torch.device) -> Model:
+    folder = hub.fetch(source, model_folder.LOADED)
+    model = model_folder.load(folder, device)
+    model.fetch_gallery = functools.partial(hub.fetch, replace(source, revision=folder.name), model_folder.GALLERY)
+    return model
+
+
+def find(name: str) -> Path:
+    """Return the folder of a model in the local zoo or in the package.
+
+    Raises:
+        errors.UnknownModelError: there is none of that name.
+    """
+    folders = _folders()
     if name not in folders:
-        train = f". Train it with: python scripts/train.py {name}" if name in RECIPES else ""
-        raise errors.UnknownModelError(f"no model called {name!r} is at hand: {errors.choices(name, folders)}{train}")
-    return model_folder.load(folders[name], device)
+        raise errors.UnknownModelError(f"no model called {name!r} is at hand: {errors.choices(name, folders)}")
+    return folders[name]
 
 
 def list_models() -> dict[str, str]:

@@ -19,12 +19,13 @@ LAYERS = [
     {"evaluate", "retrieval", "gallery", "card"},
     {"model"},
     {"model_folder", "measure"},
-    {"train", "zoo"},
+    {"train", "hub"},
+    {"zoo"},
     {"export"},
     {"__init__"},
     {"__main__"},
 ]
-ONLY_USERS = {"faiss": {"gallery"}, "torchvision": {"backbones"}, "huggingface_hub": set(), "gradio": set()}
+ONLY_USERS = {"faiss": {"gallery"}, "torchvision": {"backbones"}, "huggingface_hub": {"hub"}, "gradio": set()}
 
 
 def imports(path: Path) -> set[str]:

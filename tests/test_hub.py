@@ -1,0 +1,223 @@
+"""Models on the Hub: an unmodified client against a server in this process, and everything that can go wrong there."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import constants
+
+import rrzoo
+from hub_server import TOKEN, HubServer, Repository
+from rrzoo import errors, hub, zoo
+
+NAME = "me/conv4-cifar10"
+SHIPPED = zoo.SHIPPED / "conv4-cifar10"
+FILES = {path.name: path.read_bytes() for path in SHIPPED.iterdir()}
+
+
+def point_at(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what the variables of the environment do when huggingface_hub is imported."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    running = HubServer()
+    point_at(running.url, tmp_path / "hub", monkeypatch)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def repository(server: HubServer) -> Repository:
+    return server.add(NAME, FILES)
+
+
+def fetched(server: HubServer) -> set[str]:
+    return {line.rsplit("/", 1)[1] for line in server.requests if line.startswith("GET") and "/resolve/" in line}
+
+
+def weights(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "hub").glob("models--*/snapshots/*/model.safetensors"))
+
+
+def test_a_fetched_model_is_the_published_one(server: HubServer, repository: Repository, model: rrzoo.Model) -> None:
+    loaded = rrzoo.load(f"hub:{NAME}")
+    assert not loaded.training
+    assert loaded.fingerprint == model.fingerprint
+    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "README.md"}
+    picture = np.full((40, 40, 3), 90, np.uint8)
+    assert loaded.gallery().search(picture, 3)[0][0].row == model.gallery().search(picture, 3)[0][0].row
+    assert {"index.faiss", "gallery.json", "gallery.safetensors"} <= fetched(server)
+
+
+def test_what_is_cached_costs_no_request(server: HubServer, repository: Repository) -> None:
+    rrzoo.load(f"hub:{NAME}").gallery()
+    repository.commit({**FILES, "config.json": b"{}"})  # a branch that moves on changes nothing here
+    server.requests.clear()
+    rrzoo.load(f"hub:{NAME}").gallery()
+    assert server.requests == []
+
+
+def test_names_and_revisions(
+    server: HubServer, repository: Repository, model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.refs["v1"] = first = repository.refs["main"]
+    repository.commit({"README.md": b"empty"})
+    monkeypatch.setenv("RRZOO_HUB_OWNER", "me")
+    tagged = rrzoo.load("conv4-cifar10@v1")
+    assert tagged.folder is not None
+    assert tagged.folder.name == first
+    assert rrzoo.load(f"hub:{NAME}@{first}").folder == tagged.folder
+    server.requests.clear()
+    assert rrzoo.load("conv4-cifar10").folder == SHIPPED  # the package comes before the Hub
+    assert server.requests == []
+    server.add("me/conv4-other", FILES)
+    assert rrzoo.load("conv4-other").fingerprint == model.fingerprint
+
+
+@pytest.mark.parametrize(
+    "name", ["hub:", "hub:me", "hub:../x", "hub:me/x/y", "hub:me/..", "hub:me/x@", "hub:me/x@../y"]
+)
+def test_what_is_no_repository_is_refused(name: str, server: HubServer) -> None:
+    with pytest.raises(errors.ArgumentError, match="is no re"):
+        rrzoo.load(name)
+    assert server.requests == []
+
+
+def test_refusals_each_say_what_to_do(server: HubServer, repository: Repository, tmp_path: Path) -> None:
+    with pytest.raises(errors.HubError, match="me/none is not on the Hub, or is private"):
+        rrzoo.load("hub:me/none")
+    with pytest.raises(errors.HubError, match="has no revision 'v9'"):
+        rrzoo.load(f"hub:{NAME}@v9")
+    server.add("me/foreign", {"config.json": b"{}"})
+    with pytest.raises(errors.HubError, match=r"^me/foreign@main has no manifest\.json"):
+        rrzoo.load("hub:me/foreign")
+    repository.gated = True
+    with pytest.raises(errors.HubError, match="is gated: accept its terms"):
+        rrzoo.load(f"hub:{NAME}")
+    repository.gated = False
+    server.status = 503
+    with pytest.raises(errors.HubError, match="answers 503"):
+        rrzoo.load(f"hub:{NAME}")
+    server.status = None
+    rrzoo.load(f"hub:{NAME}")
+
+
+def test_a_wrong_token(server: HubServer, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(errors.HubError, match="refuses the token"):
+        rrzoo.load(f"hub:{NAME}")
+
+
+def test_a_download_that_is_cut_resumes(server: HubServer, repository: Repository, model: rrzoo.Model) -> None:
+    server.cuts = 1
+    assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
+
+
+def test_a_download_that_is_always_cut_leaves_nothing_to_trust(
+    server: HubServer, repository: Repository, model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # of the client, between its tries
+    with monkeypatch.context() as always:
+        always.setattr(server, "cuts", 1000)
+        always.setitem(repository.head, "model.safetensors", FILES["model.safetensors"] + bytes(2_000_000))
+        with pytest.raises(errors.HubError, match="can't be fetched"):
+            rrzoo.load(f"hub:{NAME}")
+    assert weights(tmp_path) == []
+    assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
+
+
+def test_changed_bytes_are_refused_and_removed(
+    server: HubServer, repository: Repository, model: rrzoo.Model, tmp_path: Path
+) -> None:
+    server.flip = True
+    for _ in range(2):
+        with pytest.raises(errors.HubError, match=r"model\.safetensors of .* differs from its SHA-256"):
+            rrzoo.load(f"hub:{NAME}")
+        assert weights(tmp_path) == []
+    server.flip = False
+    assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
+
+
+def test_a_cached_file_that_was_cut_short_is_refused_and_removed(
+    server: HubServer, repository: Repository, model: rrzoo.Model, tmp_path: Path
+) -> None:
+    rrzoo.load(f"hub:{NAME}")
+    (cached,) = weights(tmp_path)
+    cached.resolve().write_bytes(FILES["model.safetensors"][:-1000])
+    with pytest.raises(errors.HubError, match="removed from the cache"):
+        rrzoo.load(f"hub:{NAME}")
+    assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
+
+
+def test_without_a_network(server: HubServer, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    rrzoo.load(f"hub:{NAME}")
+    server.close()
+    rrzoo.load(f"hub:{NAME}")  # cached
+    with pytest.raises(errors.HubError, match="is not in the cache and can't be fetched"):
+        rrzoo.load(f"hub:{NAME}").gallery()  # its gallery is not
+    monkeypatch.setenv("RRZOO_HUB_OWNER", "me")
+    with pytest.raises(errors.UnknownModelError, match=r"Known: .*conv4-cifar10\. Train it with: .*can't be fetched"):
+        rrzoo.load("conv4-clay10")
+
+
+def test_a_silent_network_is_given_up(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "TIMEOUT", 0.2)
+    server.silent = True
+    with pytest.raises(errors.HubError, match="can't be fetched"):
+        rrzoo.load(f"hub:{NAME}")
+    assert len(server.requests) == 1  # what is not answered is not asked again
+
+
+def test_publish_then_load(
+    server: HubServer, model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "copy"))
+    (folder / "optimizer.pt").write_bytes(b"a pickle")
+    source = hub.Source(NAME, "v1")
+    assert "would upload" in hub.publish(folder, source, dry_run=True)
+    assert server.requests == []
+    assert "files uploaded" in hub.publish(folder, source, private=True)
+    repository = server.repositories[NAME]
+    assert repository.private
+    assert "optimizer.pt" not in repository.head
+    assert len(repository.commits) == 2  # the empty one that created it, and ours
+    assert "nothing changed" in hub.publish(folder, source)
+    assert len(repository.commits) == 2
+    point_at(server.url, tmp_path / "fresh", monkeypatch)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    loaded = rrzoo.load(f"hub:{NAME}@v1")
+    picture = np.full((40, 40, 3), 90, np.uint8)
+    np.testing.assert_array_equal(loaded.classify(picture), model.classify(picture))
+    np.testing.assert_array_equal(loaded.features(picture), model.features(picture))
+
+
+def test_an_edited_card_stays(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.publish(SHIPPED, hub.Source(NAME, "v1"))
+    repository = server.repositories[NAME]
+    repository.commit({**repository.head, "README.md": b"edited by a person"})
+    assert "edited there and stays" in hub.publish(SHIPPED, hub.Source(NAME, "v2"))
+    assert repository.head["README.md"] == b"edited by a person"
+    with pytest.raises(errors.HubError, match=r"^me/conv4-cifar10@v2 is there already, and differs"):
+        hub.publish(SHIPPED, hub.Source(NAME, "v2"), replace_card=True)
+    hub.publish(SHIPPED, hub.Source(NAME, "v3"), replace_card=True)
+    assert repository.head["README.md"] == FILES["README.md"]
+
+
+def test_what_changed_since_its_export_is_not_published(server: HubServer, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(SHIPPED, tmp_path / "copy"))
+    (folder / "gallery.json").write_text("{}")
+    with pytest.raises(errors.ModelFolderError, match=r"gallery\.json changed since the export"):
+        hub.publish(folder, hub.Source(NAME, "v1"))
+    assert server.requests == []

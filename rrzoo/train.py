@@ -278,7 +278,12 @@ def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: A
             f"{run} was started with another recipe ({'; '.join(changed)}): "
             "resume with the same options, or delete the folder to start anew"
         )
-    learner.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
     names = [name for name, _ in learner.named_parameters()]
-    optimizer.load_state(names, {n.removeprefix("adam."): t for n, t in tensors.items() if n.startswith("adam.")})
-    return int(metadata["epochs_done"]), float(metadata["seconds"])
+    try:
+        learner.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
+        optimizer.load_state(names, {n.removeprefix("adam."): t for n, t in tensors.items() if n.startswith("adam.")})
+        return int(metadata["epochs_done"]), float(metadata["seconds"])
+    except (KeyError, RuntimeError, ValueError) as problem:
+        raise errors.TrainingError(
+            f"{run / CHECKPOINT} is not of this version of rrzoo ({problem}): delete {run} to start anew"
+        ) from None

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import rrzoo
-from conftest import REPOSITORY, smooth_image, write_cifar10
+from conftest import REAL_DATA, REPOSITORY, need, run_python, smooth_image, write_cifar10
 from rrzoo import datasets, errors, images, train
 from rrzoo.adam import Adam
 from rrzoo.backbones import create
@@ -214,3 +216,34 @@ def test_blocked_views_are_the_same_views(random: np.random.Generator, monkeypat
         made = blocked.views(epoch, order)
         assert made.shape == (5, 18, 18, 3, 16)
         assert torch.equal(conv4.unblock(made), plain.views(epoch, order))
+
+
+def test_a_checkpoint_of_another_version_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    train.pretrain(replace(RECIPE, epochs=1), dataset, tmp_path)
+    with safe_open(tmp_path / train.CHECKPOINT, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del tensors["adam.steps"]
+    save_file(tensors, tmp_path / train.CHECKPOINT, metadata)
+    with pytest.raises(errors.TrainingError, match=r"not of this version of rrzoo .*steps.*delete"):
+        train.pretrain(replace(RECIPE, epochs=1), dataset, tmp_path, resume=True)
+
+
+def test_memory_stays_below_the_limit_on_100_000_photographs_of_96_px() -> None:
+    """1.5 GB resident at K = 16, M = 64, where the images alone are 2.7 GB."""
+    need((REAL_DATA / "stl10-standin").is_dir(), f"the stand-in for STL-10 in {REAL_DATA}/stl10-standin")
+    code = f"""
+import numpy as np
+from pathlib import Path
+from rrzoo import backbones, datasets, relation, train
+from rrzoo.adam import Adam
+from rrzoo.recipes import Recipe
+dataset = datasets.load("stl10-standin", "unlabeled", Path({str(REAL_DATA)!r}))
+backbone, head = backbones.create("conv4"), relation.RelationHead(64)
+optimizer = Adam([*backbone.parameters(), *head.parameters()], 1e-3)
+step = train.Step(Recipe("conv4", "stl10-standin", 96, views=16, batch_size=64), dataset, backbone, head, optimizer)
+order = np.random.default_rng(0).permutation(len(dataset))
+for start in range(0, 6 * 64, 64):
+    step(0, order[start : start + 64])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+    assert int(run_python(code)) * 1024 < 1.5e9

@@ -18,7 +18,7 @@ LAYERS = [
     {"recipes", "datasets"},
     {"evaluate", "gallery", "card"},
     {"model"},
-    {"model_folder"},
+    {"model_folder", "explain"},
     {"train", "zoo"},
     {"export"},
     {"__init__"},

@@ -20,6 +20,10 @@ class Backbone(nn.Module):
 
     feature_size: int
 
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Map (N, 3, H, W) float to (N, D, h, w) float, whose means over h and w are the features."""
+        raise NotImplementedError
+
 
 class Conv4(Backbone):
     """Four 3x3 convolutions of 8, 16, 32 and 64 channels, each with BatchNorm, ReLU and average pooling.
@@ -51,6 +55,10 @@ class Conv4(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, 64) float."""
         return self.layer4(self.layer3(self.layer2(self.layer1(images)))).flatten(1)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Map (N, 3, H, W) float to (N, 64, H / 8, W / 8) float, the last layer without its pooling."""
+        return self.layer4[:-1](self.layer3(self.layer2(self.layer1(images))))
 
 
 class BasicBlock(nn.Module):
@@ -101,8 +109,12 @@ class SmallResNet(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, 64) float."""
+        return self.feature_map(images).mean((2, 3))
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Map (N, 3, H, W) float to (N, 64, H / 4, W / 4) float."""
         x = torch.relu(self.bn1(self.conv1(images)))
-        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+        return self.layer3(self.layer2(self.layer1(x)))
 
 
 class TorchvisionResNet(Backbone):
@@ -119,6 +131,12 @@ class TorchvisionResNet(Backbone):
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, feature_size) float."""
         return self.resnet(images)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Map (N, 3, H, W) float to (N, feature_size, H / 32, W / 32) float."""
+        net = self.resnet
+        x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+        return net.layer4(net.layer3(net.layer2(net.layer1(x))))
 
 
 def initialise(module: nn.Module) -> None:

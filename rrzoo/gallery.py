@@ -24,7 +24,7 @@ from safetensors.numpy import save_file as save_tensors
 
 from rrzoo import datasets, errors, images
 from rrzoo.datasets import Dataset
-from rrzoo.images import Images
+from rrzoo.images import ImageLike, Images
 from rrzoo.recipes import from_dict
 
 INDEX = "index.faiss"
@@ -34,6 +34,10 @@ FORMAT = 1
 THUMBNAIL = 160  # px, the longer side
 BATCH = 256  # images read and embedded at once
 SHIPPED = ("clay10",)  # data sets that come with the package, whose images need no thumbnails
+
+IN_MEMORY = 500  # images that `Gallery.from_images` takes at most
+IN_MEMORY_BATCH = 8  # of those read at once: photographs of up to 50 million pixels
+RERANKED = 100  # nearest images that the relation head sorts anew
 
 ENCODERS = 2  # threads that write thumbnails while the model computes features
 
@@ -53,6 +57,9 @@ class Embedder(Protocol):
 
     def features(self, images: Images) -> np.ndarray:
         """Return float32 (N, D)."""
+
+    def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
 
 
 class Pictures(Protocol):
@@ -106,6 +113,7 @@ class Hit:
     thumbnail: Image.Image
     source: str  # a path within the folder, or data set, split and number
     row: int  # within the gallery
+    relation: float  # relation score of the query and the image, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,8 @@ class Gallery:
             errors.GalleryError: there is no such folder, no image in it, or an image that can't be read.
         """
         skipped: list[str] = []
+        description: str | None
+        shipped: Dataset | None
         description, shipped = None, None
         if isinstance(source, str | os.PathLike):
             folder = Path(source)
@@ -187,7 +197,58 @@ class Gallery:
             count, classes, description = sum(map(len, splits)), splits[0].classes, splits[0].description
             batches = _dataset_batches(splits)
             shipped = splits[0] if len(splits) == 1 and splits[0].name in SHIPPED else None
+        return cls._from_batches(model, batches, count, classes, description, shipped, skipped, progress)
 
+    @classmethod
+    def from_images(
+        cls,
+        model: Embedder,
+        pictures: Sequence[ImageLike],
+        labels: Sequence[str | None] | None = None,
+        progress: Progress | None = None,
+        skip_broken: bool = False,
+    ) -> "Gallery":
+        """Index up to 500 images for as long as the gallery is in use: nothing is written to disk.
+
+        Args:
+            model: whose features are indexed.
+            pictures: paths, PIL images or uint8 arrays (H, W, 3). The source of a hit is the file's name or, for what
+                is no path, the image's number, from 1.
+            labels: one for each image, None for none.
+            progress: called after each batch of 8.
+            skip_broken: leave out what can't be read; `skipped` names it.
+
+        Raises:
+            errors.GalleryError: no image, more than 500, or one that can't be read.
+            errors.ArgumentError: there are more or fewer labels than images.
+        """
+        count = len(pictures)
+        if not 0 < count <= IN_MEMORY:
+            raise errors.GalleryError(
+                f"{count:,} images arrived: a gallery in memory takes 1 to {IN_MEMORY}; for more, "
+                "put them into a folder and use python -m rrzoo index"
+            )
+        if labels is not None and len(labels) != count:
+            raise errors.ArgumentError(f"{len(labels)} labels and {count} images arrived: give one for each image")
+        named = [None] * count if labels is None else labels
+        classes = tuple(sorted({label for label in named if label is not None}))
+        skipped: list[str] = []
+        batches = _image_batches(pictures, named, classes, skipped if skip_broken else None)
+        return cls._from_batches(model, batches, count, classes, None, None, skipped, progress)
+
+    @classmethod
+    def _from_batches(
+        cls,
+        model: Embedder,
+        batches: Iterator[tuple[int, "Batch"]],
+        count: int,
+        classes: tuple[str, ...],
+        description: str | None,
+        shipped: Dataset | None,
+        skipped: list[str],
+        progress: Progress | None,
+    ) -> "Gallery":
+        """Embed and join batches; `skipped` is filled while they are read."""
         features, labels, sources = [], [], []
         content, ends = bytearray(), []
         with ThreadPoolExecutor(ENCODERS) as encoders:
@@ -212,8 +273,14 @@ class Gallery:
         numbers = np.array(labels, np.int64)
         return cls(model, index, lengths, numbers, classes, sources, shown, description, tuple(skipped))
 
-    def search(self, images: Images, k: int = 12) -> list[list[Hit]]:
+    def search(self, images: Images, k: int = 12, rerank: bool = False) -> list[list[Hit]]:
         """Find the k nearest images to each of `images`, nearest first, by cosine similarity of the features.
+
+        Args:
+            images: the queries.
+            k: hits for each.
+            rerank: sort the 100 nearest (or k, if that is more) by relation score instead, highest first, and return
+                the first k of them.
 
         Returns:
             a list of hits for each query: k of them, or all images where the gallery has fewer.
@@ -223,20 +290,30 @@ class Gallery:
         """
         if k < 1:
             raise errors.ArgumentError(f"k is {k}: ask for at least 1 hit")
-        queries, _ = _unit(self.model.features(images))
-        scores, rows = self._index.search(queries, min(k, len(self)))
+        queries = self.model.features(images)
+        scores, rows = self._index.search(_unit(queries)[0], min(max(k, RERANKED) if rerank else k, len(self)))
+        relations = self._relations(queries, rows)
+        if rerank:
+            order = np.argsort(-relations, axis=1, kind="stable")[:, :k]
+            scores, rows, relations = (np.take_along_axis(found, order, 1) for found in (scores, rows, relations))
         return [
-            [self._hit(int(row), float(score)) for row, score in zip(found_rows, found_scores, strict=True)]
-            for found_rows, found_scores in zip(rows, scores, strict=True)
+            [self._hit(*found) for found in zip(*of_query, strict=True)]
+            for of_query in zip(rows.tolist(), scores.tolist(), relations.tolist(), strict=True)
         ]
+
+    def _relations(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the relation scores, float32 (N, k), of features (N, D) and the images of rows (N, k)."""
+        flat = rows.ravel()
+        found = self._index.reconstruct_batch(flat) * self._lengths[flat, None]
+        return self.model.relate_features(np.repeat(queries, rows.shape[1], axis=0), found).reshape(rows.shape)
 
     def features(self) -> np.ndarray:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them."""
         return self._index.reconstruct_n(0, len(self)) * self._lengths[:, None]
 
-    def _hit(self, row: int, score: float) -> Hit:
+    def _hit(self, row: int, score: float, relation: float) -> Hit:
         label = self.classes[self.labels[row]] if self.labels[row] >= 0 else None
-        return Hit(score, label, self._pictures[row], self.sources[row], row)
+        return Hit(score, label, self._pictures[row], self.sources[row], row, relation)
 
     def save(self, folder: Path) -> None:
         """Write the three files into `folder`. The manifest comes last: what is interrupted before is refused.
@@ -392,6 +469,29 @@ def _folder_batches(
             labels.append(number.get(_class_of(path), -1))
             sources.append(path)
         yield min(start + BATCH, len(paths)), (pictures, labels, sources)
+
+
+def _image_batches(
+    given: Sequence[ImageLike], labels: Sequence[str | None], classes: tuple[str, ...], skipped: list[str] | None
+) -> Iterator[tuple[int, Batch]]:
+    """Read single images in batches, as `_folder_batches`."""
+    number: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
+    for start in range(0, len(given), IN_MEMORY_BATCH):
+        stop = min(start + IN_MEMORY_BATCH, len(given))
+        pictures, numbers, sources = [], [], []
+        for row in range(start, stop):
+            image = given[row]
+            source = Path(image).name if isinstance(image, str | os.PathLike) else str(row + 1)
+            try:
+                pictures.append(images.read(image))
+            except errors.ImageError as problem:
+                if skipped is None:
+                    raise errors.GalleryError(f"image {row + 1}: {problem}. Replace it or leave it out") from None
+                skipped.append(f"image {row + 1}: {problem}")
+                continue
+            numbers.append(number.get(labels[row], -1))
+            sources.append(source)
+        yield stop, (pictures, numbers, sources)
 
 
 def _sha256(path: Path) -> str:

@@ -142,3 +142,47 @@ def test_a_broken_image_is_named(model: rrzoo.Model, photos: Path) -> None:
 def test_k_below_one(model: rrzoo.Model) -> None:
     with pytest.raises(errors.ArgumentError, match="k is 0"):
         model.gallery().search(np.zeros((8, 8, 3), np.uint8), k=0)
+
+
+def test_reranking_sorts_the_nearest_by_relation_score(model: rrzoo.Model, random: np.random.Generator) -> None:
+    figures = datasets.load("clay10", "test")
+    gallery = rrzoo.Gallery.build(model, figures)
+    query = smooth_image(random, 40, 40)
+    (nearest,) = gallery.search(query, 100)
+    expected = model.relate([query] * 100, [figures.images[hit.row] for hit in nearest])
+    np.testing.assert_allclose([hit.relation for hit in nearest], expected, rtol=1e-3, atol=1e-6)
+    (reranked,) = gallery.search(query, 5, rerank=True)
+    best = sorted(nearest, key=lambda hit: -hit.relation)[:5]
+    assert [(hit.row, hit.score) for hit in reranked] == [(hit.row, pytest.approx(hit.score)) for hit in best]
+    assert [hit.row for hit in reranked] != [hit.row for hit in nearest[:5]]
+
+
+def test_a_gallery_in_memory(model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = sorted(photos.rglob("*.png"))
+    pictures = [*paths, np.asarray(Image.open(paths[0]))]
+    before = sorted(tmp_path.rglob("*"))
+    seen: list[tuple[int, int]] = []
+    labels = [None if path.parent == photos else path.parent.name for path in paths]
+    gallery = rrzoo.Gallery.from_images(model, pictures, [*labels, "again"], lambda *done: seen.append(done))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert seen == [(8, 12), (12, 12)]
+    ((first, second, *_),) = gallery.search(paths[0], 12)
+    assert {first.row, second.row} == {0, 11}
+    assert {first.label, second.label} == {"far", "again"}
+    assert {first.source, second.source} == {paths[0].name, "12"}
+    assert first.score == pytest.approx(1, abs=1e-5)
+
+
+def test_what_a_gallery_in_memory_refuses_or_leaves_out(model: rrzoo.Model, photos: Path) -> None:
+    (photos / "x.png").write_bytes(b"broken")
+    given = [photos / "x.png", photos / "y.jpg"]
+    with pytest.raises(errors.GalleryError, match=r"image 1: x\.png is not an image"):
+        rrzoo.Gallery.from_images(model, given)
+    gallery = rrzoo.Gallery.from_images(model, given, ["no", "yes"], skip_broken=True)
+    assert (gallery.sources, gallery.classes[gallery.labels[0]]) == (["y.jpg"], "yes")
+    assert len(gallery.skipped) == 1
+    for count in (0, 501):
+        with pytest.raises(errors.GalleryError, match="takes 1 to 500"):
+            rrzoo.Gallery.from_images(model, [photos / "y.jpg"] * count)
+    with pytest.raises(errors.ArgumentError, match="1 labels and 2 images"):
+        rrzoo.Gallery.from_images(model, given, ["no"])

@@ -18,7 +18,7 @@ LAYERS = [
     {"recipes", "datasets"},
     {"evaluate", "retrieval", "gallery", "card"},
     {"model"},
-    {"model_folder", "measure"},
+    {"model_folder", "measure", "explain"},
     {"train", "hub"},
     {"zoo"},
     {"export"},

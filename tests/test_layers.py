@@ -20,7 +20,7 @@ LAYERS = [
     {"model"},
     {"model_folder"},
     {"train", "zoo"},
-    {"export"},
+    {"export", "demo"},
     {"__init__"},
     {"__main__"},
 ]

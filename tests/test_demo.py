@@ -123,16 +123,49 @@ def test_search_classify_and_relate_in_the_browser(page: Page, figures: list[Pat
     page.locator("#classify-examples .gallery-item").nth(6).click()
     expect(page.get_by_test_id("label-output-value")).to_have_text(re.compile("horse|deer"))
 
-    page.get_by_role("tab", name="Relate").click()
+    expect(page.locator("#neighbours .caption-label")).to_have_count(6)
+
+
+def test_a_result_searches_and_the_relation_head_re_ranks(page: Page, figures: list[Path]) -> None:
+    page.locator("#query input[type=file]").set_input_files(figures[2])
+    captions = page.locator("#hits .caption-label")
+    expect(captions.first).to_have_text(re.compile(r"bird · 1\.00"))
+    second = captions.nth(1).inner_text()
+    page.locator("#hits .thumbnail-item").nth(1).click()
+    expect(captions.first).to_have_text(re.compile(second.split(" ")[0] + r" · 1\.00"))
+    page.get_by_label("Re-rank with the relation head").check()
+    expect(captions.first).to_have_text(re.compile(r"relation \d"))
+    scores = [float(text.split()[-1]) for text in captions.all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_relation_scores_of_several_pictures(page: Page, server: str, figures: list[Path]) -> None:
+    page.goto(f"{server}/?tab=relate")
+    page.locator("#related input[type=file]").first.set_input_files(figures)
+    expect(page.locator("#matrix tbody td")).to_have_count(9)
     verdict = page.locator("#verdict")
-    expect(verdict).to_contain_text("Choose two pictures")
-    for side, path in (("#left", figures[0]), ("#right", figures[2])):
-        page.locator(f"{side} input[type=file]").set_input_files(path)
-    expect(verdict).to_contain_text("Relation score")
-    different = verdict.inner_text()
-    page.locator("#relate-examples tr").nth(1).click()  # a horse and its mirror image
-    expect(verdict).not_to_have_text(different)
+    expect(verdict.get_by_role("img", name=re.compile("among scores of pairs"))).to_be_visible()
+    page.get_by_role("button", name="A figure and its mirror image").click()
+    expect(page.locator("#matrix tbody td")).to_have_count(4)
     expect(verdict).to_contain_text(re.compile(r"9\d%|100%"))
+
+
+def test_views_get_live_verdicts_and_the_address_opens_a_tab(page: Page, server: str, figures: list[Path]) -> None:
+    page.goto(f"{server}/?tab=learning")
+    expect(page.get_by_role("tab", name="How it learns")).to_have_attribute("aria-selected", "true")
+    page.locator("#source input[type=file]").set_input_files(figures[0])
+    expect(page.locator("#views img")).to_have_count(4)
+    expect(page.locator("#verdicts tbody td")).to_have_count(16)
+    page.get_by_role("tab", name="Models").click()
+    expect(page.locator("#card")).to_contain_text("Accuracy")
+    assert "tab=models" in page.url
+    assert page.evaluate("document.fonts.check('16px Inter')")
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#query")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_file_that_is_no_image_gets_a_sentence(page: Page, tmp_path: Path) -> None:
@@ -151,9 +184,21 @@ def test_endpoints_answer_programs(client: Client, figures: list[Path], model: r
     answer = client.predict(horse, api_name="/classify")
     expected = dict(zip(model.classes, model.classify(figures[0])[0], strict=True))
     assert {c["label"]: c["confidence"] for c in answer["confidences"]} == pytest.approx(expected, abs=1e-4)
+    assert client.predict(horse, api_name="/embed") == pytest.approx(model.embed(figures[0])[0].tolist(), abs=1e-4)
     _, score, closer = client.predict(horse, truck, api_name="/relate")
     assert score == pytest.approx(model.relate(figures[0], figures[1])[0], abs=1e-4)
     assert closer == pytest.approx(model.closer_than(np.array([score]))[0], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"model": "dir:/etc"}, "no model called .*dir:/etc.* is at hand"), ({"k": 100_000}, "ask for 1 to 48")],
+)
+def test_programs_reach_no_folder_and_no_whole_gallery(
+    client: Client, figures: list[Path], arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(Exception, match=message):
+        client.predict(handle_file(str(figures[0])), api_name="/search", **arguments)
 
 
 def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:

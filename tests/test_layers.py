@@ -21,7 +21,7 @@ LAYERS = [
     {"model_folder", "measure", "explain"},
     {"train", "hub"},
     {"zoo"},
-    {"export"},
+    {"export", "demo"},
     {"__init__"},
     {"__main__"},
 ]

@@ -1,0 +1,152 @@
+#!/usr/bin/env python
+"""Probe accuracy on CIFAR-10 against minutes of training, for rrzoo and for the paper's loop (reference.py)."""
+
+import threads  # noqa: F401  # isort: skip  # before torch loads
+
+import time
+
+STARTED = time.perf_counter()
+
+import argparse  # noqa: E402  # the clock runs while libraries load
+import json  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+from dataclasses import replace  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from rrzoo import backbones, datasets, evaluate, model, recipes, relation, train  # noqa: E402
+
+NAME = "conv4-cifar10"
+EPILOG = """Ours trains anew for every number of minutes, a whole schedule each; the reference trains once with K=4 and
+is measured on its way. Minutes count from the start of the process, compiling included, measuring not. Points that FILE
+holds already are not measured again. Nothing else should run on the machine."""
+
+
+def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list[dict[str, float]]:
+    """Train as many epochs as fit; return one point."""
+    recipe = recipes.recipe(NAME)
+    torch.manual_seed(0)
+    backbone = backbones.create(recipe.backbone)
+    head = relation.RelationHead(backbone.feature_size)
+    optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()])
+    step, batch = train.Step(recipe, data, backbone, head, optimizer), np.arange(recipe.batch_size)
+    step(0, batch)
+    begun = time.perf_counter()
+    for _ in range(20):
+        step(0, batch)
+    epoch = (time.perf_counter() - begun) / 20 * (len(data) // recipe.batch_size)
+    left = 60 * minutes - (time.perf_counter() - STARTED)
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = replace(recipe, epochs=max(1, int(left / epoch)))
+        trained = train.pretrain(chosen, data, Path(folder) / "run")
+    taken = time.perf_counter() - STARTED
+    return [{"minutes": taken / 60, "accuracy": accuracy(trained.backbone, data, test)}]
+
+
+def plain(minutes: list[float], data: datasets.Dataset, test: datasets.Dataset) -> list[dict[str, float]]:
+    """Train the reference until the last of `minutes`; return a point for each."""
+    import reference
+
+    torch.manual_seed(0)
+    backbone = backbones.create("conv4")
+    learner = reference.RelationalReasoning(backbone, backbone.feature_size)
+    transform = reference.view_transform(32, data.mean, data.std)
+    loader = reference.batches(reference.MultiView(data.images, 4, transform), 64)
+    points, measuring = [], 0.0
+    for limit in sorted(minutes):
+        while time.perf_counter() - STARTED - measuring < 60 * limit:
+            learner.step(next(loader))
+        begun = time.perf_counter()
+        points.append({"minutes": (begun - STARTED - measuring) / 60, "accuracy": accuracy(backbone, data, test)})
+        measuring += time.perf_counter() - begun
+    loader.close()
+    return points
+
+
+def accuracy(backbone: backbones.Backbone, data: datasets.Dataset, test: datasets.Dataset) -> float:
+    """Return a linear probe's accuracy on all images; the backbone goes on in training mode."""
+    measured = model.Model(recipes.ModelConfig(NAME, recipes.Architecture("conv4", 32, data.mean, data.std)))
+    measured.backbone.load_state_dict(backbone.state_dict())
+    measured.eval()
+    features, test_features = measured.features(data.images), measured.features(test.images)
+    return evaluate.linear_probe_accuracy(features, data.labels, test_features, test.labels)
+
+
+def picture(record: dict, caption: str) -> str:
+    """Draw both curves as SVG; the horizontal axis is logarithmic."""
+    points = [point for side in ("rrzoo", "reference") for point in record[side].values()]
+    low, high = (choose(p["minutes"] for p in points) for choose in (min, max))
+    floor = int(20 * min(p["accuracy"] for p in points)) / 20
+    ceiling = (int(20 * max(p["accuracy"] for p in points)) + 1) / 20
+
+    def x(minutes: float) -> float:
+        return 60 + 560 * float(np.log(minutes / low) / max(np.log(high / low), 1e-9))
+
+    def y(share: float) -> float:
+        return 330 - 270 * (share - floor) / (ceiling - floor)
+
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 400" font-family="sans-serif" font-size="13">'
+        '<rect width="100%" height="100%" fill="white"/>',
+        '<text x="12" y="26" font-size="16">CIFAR-10, linear probe, against minutes of training</text>',
+    ]
+    for tick in np.arange(floor, ceiling + 0.01, 0.05):
+        parts.append(f'<path d="M60 {y(tick):.1f}H620" stroke="#ddd"/>')
+        parts.append(f'<text x="52" y="{y(tick) + 4:.1f}" text-anchor="end" fill="#555">{tick:.0%}</text>')
+    for side, colour, label in (("rrzoo", "#3b6ea8", "rrzoo"), ("reference", "#b5651d", "plain PyTorch")):
+        line = sorted((p["minutes"], p["accuracy"]) for p in record[side].values())
+        path = " ".join(f"{x(m):.1f},{y(a):.1f}" for m, a in line)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for minutes, share in line:
+            parts.append(f'<circle cx="{x(minutes):.1f}" cy="{y(share):.1f}" r="4" fill="{colour}"/>')
+            parts.append(
+                f'<text x="{x(minutes):.1f}" y="{y(share) - 9:.1f}" text-anchor="middle" fill="{colour}">'
+                f"{share:.1%}</text>"
+            )
+        parts.append(f'<text x="632" y="{y(line[-1][1]) + 4:.1f}" fill="{colour}">{label}</text>')
+    for minutes in sorted(float(key) for key in record["rrzoo"]):
+        where = x(min(max(minutes, low), high))
+        parts.append(f'<text x="{where:.1f}" y="350" text-anchor="middle" fill="#555">{minutes:g} min</text>')
+    parts.append(f'<text x="12" y="388" fill="#555" font-size="11">{caption}</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Measure the points that are missing, one process for each curve's training, and draw them."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG)
+    parser.add_argument("json", metavar="FILE", type=Path, help="where the points are kept; the picture is beside it")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[2, 5, 10])
+    parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
+    parser.add_argument("--side", choices=("rrzoo", "reference"), help=argparse.SUPPRESS)  # of one process
+    options = parser.parse_args()
+    if options.side:
+        data, test = (datasets.load("cifar10", split, options.data) for split in ("train", "test"))
+        minutes = options.minutes
+        points = ours(minutes[0], data, test) if options.side == "rrzoo" else plain(minutes, data, test)
+        options.json.write_text(json.dumps(points))
+        return
+    record = {"machine": train.machine(), "versions": train.versions(), "rrzoo": {}, "reference": {}}
+    if options.json.exists():
+        record = json.loads(options.json.read_text())
+    missing = {side: [m for m in options.minutes if f"{m:g}" not in record[side]] for side in ("rrzoo", "reference")}
+    runs = [("rrzoo", [m]) for m in missing["rrzoo"]] + [("reference", sorted(missing["reference"]))]
+    part = options.json.with_suffix(".part")
+    for side, minutes in runs:
+        if not minutes:
+            continue
+        command = [sys.executable, __file__, str(part), "--side", side, "--minutes", *map(str, minutes)]
+        subprocess.run([*command, *(["--data", str(options.data)] if options.data else [])], check=True)
+        for minute, point in zip(minutes, json.loads(part.read_text()), strict=True):
+            record[side][f"{minute:g}"] = point
+            print(f"{side:<10} {point['minutes']:6.2f} min  {point['accuracy']:.2%}", flush=True)
+        part.write_text(json.dumps(record, indent=2) + "\n")
+        part.replace(options.json)
+    options.json.with_suffix(".svg").write_text(picture(record, f"{record['machine']}; one run each"))
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ import rrzoo
 from conftest import REPOSITORY
 from hub_server import TOKEN, HubServer, Repository
 from rrzoo import errors, hub, zoo
+from rrzoo.__main__ import main
 from rrzoo.hub import client
 
 NAME = "me/conv4-cifar10"
@@ -373,3 +374,11 @@ def test_a_card_that_the_hub_refuses(server: HubServer, monkeypatch: pytest.Monk
     with pytest.raises(errors.HubError, match=r"the Hub refuses this upload: .*license: unknown"):
         hub.publish(SHIPPED, hub.Source(NAME, "v1"))
     assert len(server.repositories[NAME].commits) == 1
+
+
+def test_a_published_model_is_verified(
+    server: HubServer, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["verify", f"hub:{NAME}"])
+    assert capsys.readouterr().out.startswith("6 files have the SHA-256")
+    assert set(FILES) - {"log.jsonl"} <= fetched(server)

@@ -34,6 +34,7 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     )
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
+    assert pretrained.relation_head is not None
     model.relation_head.load_state_dict(pretrained.relation_head.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
     left, right = _random_pairs(len(test))

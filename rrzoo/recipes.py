@@ -16,6 +16,19 @@ from rrzoo.backbones import BACKBONES
 from rrzoo.relation import AGGREGATIONS, LOSSES
 
 FORMAT = 1  # of config.json; a change that older code can't read raises it
+PRETEXTS = {  # pretext task, one of `rrzoo.pretext.TASKS` -> the fewest views K of an image that it can use, and why
+    "relation": (2, "a relation needs two views of an image"),
+    "simclr": (2, "SimCLR contrasts views of an image"),
+    "rotation": (4, "a view is turned four ways"),
+    "relpos": (2, "a patch is placed beside another"),
+    "jigsaw": (9, "the puzzle has nine tiles"),
+    "colorization": (1, "an image has to be seen"),
+    "counting": (5, "four tiles count what the image counts"),
+    "deepcluster": (1, "an image has to be seen"),
+    "dim": (1, "an image has to be seen"),
+    "supervised": (1, "an image has to be seen"),
+    "random": (1, "an image has to be seen"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Recipe:
     image_size: int  # px, side of the square views
     split: str = "train"  # of the data set
     pretext: str = "relation"
-    views: int = 32  # K, random views of each image
+    views: int = 32  # K, views (or patches, or turned copies) of each image that go through the backbone
     batch_size: int = 64  # M, images a step; a step sees M * K views
     epochs: int = 200  # passes over the images
     aggregation: str = "cat"  # how the relation head joins two features
@@ -48,10 +61,17 @@ class Recipe:
             raise errors.ArgumentError(
                 f"no aggregation is called {self.aggregation!r}: {errors.choices(self.aggregation, AGGREGATIONS)}"
             )
-        at_least("views", self.views, 2, "a relation needs two views of an image")
+        if self.pretext not in PRETEXTS:
+            raise errors.ArgumentError(
+                f"no pretext task is called {self.pretext!r}: {errors.choices(self.pretext, PRETEXTS)}"
+            )
+        at_least("views", self.views, *PRETEXTS[self.pretext])
         at_least("batch_size", self.batch_size, 2, "negative pairs need a second image")
         at_least("image_size", self.image_size, 8, "the backbones halve the image three times")
-        at_least("epochs", self.epochs, 1, "nothing would be trained")
+        if self.pretext == "random" and self.epochs:
+            raise errors.ArgumentError(f"epochs is {self.epochs}: random weights are not trained, in 0 epochs")
+        if self.pretext != "random":
+            at_least("epochs", self.epochs, 1, "nothing would be trained")
         at_least("seed", self.seed, 0, "a seed is a count")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise errors.ArgumentError(f"learning_rate is {self.learning_rate}: it must be a positive number")

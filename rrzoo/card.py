@@ -1,6 +1,6 @@
 """The model card: text made from config.json alone."""
 
-from rrzoo.recipes import Evaluation, ModelConfig, Training
+from rrzoo.recipes import RECIPES, Evaluation, ModelConfig, Training
 
 
 def render(config: ModelConfig) -> str:
@@ -16,7 +16,10 @@ def render(config: ModelConfig) -> str:
 
 def _metadata(config: ModelConfig) -> str:
     lines = ["---", "library_name: rrzoo", "license: apache-2.0", "tags:"]
-    lines += [f"- {tag}" for tag in ("self-supervised", "relational-reasoning", "image-retrieval", "rrzoo")]
+    tags = ["image-retrieval", "rrzoo"]
+    if config.architecture.aggregation:
+        tags = ["self-supervised", "relational-reasoning", *tags]
+    lines += [f"- {tag}" for tag in tags]
     return "\n".join([*lines, "---", ""])
 
 
@@ -24,12 +27,26 @@ def _summary(config: ModelConfig) -> str:
     architecture = config.architecture
     text = f"A {architecture.backbone} backbone for {architecture.image_size} x {architecture.image_size} px images"
     if config.training:
-        text += f", trained without labels on {config.training.data}"
+        text += f", {config.training.origin}"
+    probe = f"a linear probe for {len(architecture.classes)} classes" if architecture.classes else ""
+    if architecture.aggregation:
+        text += (
+            " by self-supervised relational reasoning (Patacchiola & Storkey 2020, arXiv 2006.05849), "
+            f"with the relation head that it was trained with{' and ' if probe else ''}{probe}"
+        )
+    elif probe:
+        text += f", with {probe}"
+    return f"{text}.\n{_other_data(config)}"
+
+
+def _other_data(config: ModelConfig) -> str:
+    """Say so where a model was not trained on the data set that its name promises."""
+    promised = RECIPES[config.name].dataset if config.name in RECIPES else ""
+    if not promised or not config.training or config.training.recipe.dataset == promised:
+        return ""
     return (
-        f"{text} by self-supervised relational reasoning (Patacchiola & Storkey 2020, arXiv 2006.05849), "
-        "with the relation head that it was trained with"
-        + (f" and a linear probe for {len(architecture.classes)} classes" if architecture.classes else "")
-        + ".\n"
+        f"\nIts data was {config.training.recipe.dataset} in place of {promised}: no figure here is one of {promised}. "
+        f"With {promised} at hand, `python scripts/train.py {config.name}` trains the model that the name promises.\n"
     )
 
 
@@ -58,7 +75,13 @@ Measured on {evaluation.data}: {evaluation.test_images:,} test images, n = {eval
 Linear probe: multinomial logistic regression on frozen features of {evaluation.train_images:,} labelled training
 images, solved to convergence (on raw pixels: 100 iterations of L-BFGS at most). Neighbours: cosine similarity, votes
 weighted by exp(s / 0.07).
+{_relation_scores(evaluation)}"""
 
+
+def _relation_scores(evaluation: Evaluation) -> str:
+    if evaluation.auc_same_image is None or evaluation.auc_same_class is None:
+        return ""
+    return f"""
 Relation scores, area under the ROC curve: {evaluation.auc_same_image:.3f} for two random views of one test image
 against views of two images; {evaluation.auc_same_class:.3f} for two test images of one class against two of different
 classes.
@@ -72,14 +95,21 @@ def _use(config: ModelConfig) -> str:
     model = rrzoo.load("{config.name}")
     model.embed("photo.jpg")                  # float32 (1, D), unit length
     model.classify("photo.jpg")               # float32 (1, C): probabilities of model.classes
+{_use_relation(config)}
+Meant for study, retrieval and as a start for fine-tuning on small images; not for decisions about people. It has seen
+only the images named here, at {config.architecture.image_size} x {config.architecture.image_size} px.
+"""
+
+
+def _use_relation(config: ModelConfig) -> str:
+    if config.architecture.aggregation is None:
+        return ""
+    return """\
     model.relate("photo.jpg", "other.jpg")    # float32 (1,): a score from 0 to 1
 
 A relation score is the head's belief that two pictures are views of ONE image. It was trained on views of images, not
 on classes: two photographs of one class may score low. `model.closer_than(score)` says which share of random pairs of
 test images scores below it.
-
-Meant for study, retrieval and as a start for fine-tuning on small images; not for decisions about people. It has seen
-only the images named here, at {config.architecture.image_size} x {config.architecture.image_size} px.
 """
 
 
@@ -87,12 +117,13 @@ def _training(training: Training) -> str:
     recipe = training.recipe
     versions = ", ".join(f"{name} {version}" for name, version in training.versions.items())
     rows = {
-        "images": f"{training.images:,} of {training.data}, without labels",
+        **({} if recipe.pretext == "relation" else {"pretext task": recipe.pretext}),
+        "images": f"{training.images:,} of {training.data}, {training.labels}",
         "licence of the images": training.licence,
         "views": f"K = {recipe.views} of each image, {training.views_seen:,} seen in all",
         "batch": f"{recipe.batch_size} images, {recipe.batch_size * recipe.views:,} views",
-        "epochs": f"{recipe.epochs}",
-        "loss": recipe.loss,
+        "epochs": f"{recipe.epochs}" if training.epochs_done is None else f"{training.epochs_done} of {recipe.epochs}",
+        **({"loss": recipe.loss} if recipe.pretext == "relation" else {}),
         "optimiser": f"Adam, learning rate {recipe.learning_rate:g}"
         + (
             f", falling linearly to 0 from {recipe.decay_start:.0%} of the steps on"

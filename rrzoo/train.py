@@ -35,6 +35,7 @@ class Pretrained:
     backbone: backbones.Backbone
     relation_head: relation.RelationHead | None  # of the tasks that train one
     images: int  # different ones
+    epochs_done: int  # whole ones
     views_seen: int
     minutes: float
 
@@ -100,7 +101,9 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     return recipe.learning_rate * (1 - progress) / (1 - recipe.decay_start)
 
 
-def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) -> Pretrained:
+def pretrain(
+    recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False, minutes: float = math.inf
+) -> Pretrained:
     """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
     Each step takes M images, shows K views of each to the backbone and follows the task's loss with Adam. A checkpoint
@@ -112,6 +115,8 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         dataset: its images.
         run: folder for checkpoint and log; made if it is not there.
         resume: go on from the checkpoint in `run`.
+        minutes: begin no epoch that, as long as those before took, would not be over after this time of training; a
+            resumed run counts the time before, too. The first epoch is always trained.
 
     Raises:
         errors.ArgumentError: fewer images than one batch, or a number of views that is not for the pretext task.
@@ -140,7 +145,11 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         mininterval=0.5,
     )
     task.train()
+    epochs_done = first_epoch
     for epoch in range(first_epoch, recipe.epochs):
+        seconds = seconds_before + time.perf_counter() - started
+        if epoch and seconds * (epoch + 1) / epoch > 60 * minutes:
+            break
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset))
         epoch_started = time.perf_counter()
         totals: dict[str, float] = {}  # of the loss and the task's metrics
@@ -164,6 +173,7 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
             bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {mean:.4f}", refresh=False)
             bar.update(recipe.batch_size)
 
+        epochs_done = epoch + 1
         now = time.perf_counter()
         seconds = seconds_before + now - started
         images_per_second = steps * recipe.batch_size / (now - epoch_started)
@@ -180,8 +190,8 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
     bar.close()
     task.eval()
     seconds = seconds_before + time.perf_counter() - started
-    views_seen = recipe.epochs * steps * recipe.batch_size * recipe.views
-    return Pretrained(backbone, task.relation_head, len(dataset), views_seen, seconds / 60)
+    views_seen = epochs_done * steps * recipe.batch_size * recipe.views
+    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds / 60)
 
 
 def log(run: Path, **record: object) -> None:

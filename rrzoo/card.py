@@ -2,7 +2,7 @@
 
 import json
 
-from rrzoo.recipes import Evaluation, ModelConfig, Recipe, Training
+from rrzoo.recipes import RECIPES, Evaluation, ModelConfig, Recipe, Training
 
 # Data sets of the zoo -> where the Hub has the same images
 HUB_DATASETS = {
@@ -27,12 +27,14 @@ def render(config: ModelConfig) -> str:
 
 
 def _front_matter(config: ModelConfig) -> str:
-    tags = ["rrzoo", "self-supervised", "image-retrieval", config.architecture.backbone]
+    tags = ["rrzoo", "image-retrieval", config.architecture.backbone]
+    if _relates(config):
+        tags += ["self-supervised", "relational-reasoning"]
     metadata: dict[str, object] = {
         "library_name": "rrzoo",
         "license": "apache-2.0",
         "pipeline_tag": "image-feature-extraction",
-        "tags": [*tags, *(["relational-reasoning"] if _relates(config) else [])],
+        "tags": tags,
     }
     if config.training and config.training.recipe.dataset in HUB_DATASETS:
         metadata["datasets"] = [HUB_DATASETS[config.training.recipe.dataset]]
@@ -59,11 +61,9 @@ def _results(config: ModelConfig) -> list[dict[str, object]]:
             "metrics": accuracy,
         }
     ]
-    if _relates(config):
-        auc = [
-            {"type": "roc_auc", "value": evaluation.auc_same_image, "name": "Same image"},
-            {"type": "roc_auc", "value": evaluation.auc_same_class, "name": "Same class"},
-        ]
+    measured = {"Same image": evaluation.auc_same_image, "Same class": evaluation.auc_same_class}
+    auc = [{"type": "roc_auc", "value": value, "name": name} for name, value in measured.items() if value is not None]
+    if auc:
         task = {"type": "image-feature-extraction", "name": "Relation scores of pairs"}
         results.append({"task": task, "dataset": dataset, "metrics": auc})
     return results
@@ -89,14 +89,14 @@ def _yaml(value: object) -> list[str]:
 
 
 def _relates(config: ModelConfig) -> bool:
-    """Say whether the model has a relation head that was trained."""
-    return config.training is None or config.training.recipe.pretext == "relation"
+    """Say whether the model has a relation head."""
+    return config.architecture.aggregation is not None
 
 
-def _method(training: Training) -> str:
-    if training.recipe.pretext == "relation":
-        return "self-supervised relational reasoning (Patacchiola & Storkey 2020, arXiv 2006.05849)"
-    return f"the pretext task {training.recipe.pretext}"
+def _method(recipe: Recipe) -> str:
+    if recipe.pretext != "relation":
+        return ""
+    return " by self-supervised relational reasoning (Patacchiola & Storkey 2020, arXiv 2006.05849)"
 
 
 def _relation_scores(config: ModelConfig) -> str:
@@ -113,15 +113,18 @@ score low. The score is symmetric: the logits of both orders are averaged.
 A bare score says little, so set it against random pairs of test images: half of them score below {half:.2g}, 99% below
 {high:.2g}. `model.closer_than(score)` gives the share that scores below a score.
 """
-    if config.evaluation:
+    evaluation = config.evaluation
+    if evaluation and evaluation.auc_same_image is not None and evaluation.auc_same_class is not None:
         text += f"""
-Area under the ROC curve: {config.evaluation.auc_same_image:.3f} for two random views of one test image against views of
-two images; {config.evaluation.auc_same_class:.3f} for two test images of one class against two of different classes.
+Area under the ROC curve: {evaluation.auc_same_image:.3f} for two random views of one test image against views of two
+images; {evaluation.auc_same_class:.3f} for two test images of one class against two of different classes.
 """
     return text
 
 
 def _relation_rows(recipe: Recipe) -> dict[str, str]:
+    if recipe.pretext != "relation":
+        return {}
     losses = {"bce": "binary cross-entropy of all pairs", "focal": "focal loss of all pairs, gamma 2"}
     joined = {"cat": "concatenated", "sum": "added", "mean": "averaged", "max": "joined by their maximum"}
     return {"pairs": f"two features {joined[recipe.aggregation]}", "loss": losses[recipe.loss]}
@@ -131,11 +134,22 @@ def _summary(config: ModelConfig) -> str:
     architecture = config.architecture
     text = f"A {architecture.backbone} backbone for {architecture.image_size} x {architecture.image_size} px images"
     if config.training:
-        text += f", trained without labels on {config.training.data} by {_method(config.training)}"
+        text += f", {config.training.origin}{_method(config.training.recipe)}"
     parts = ["the relation head that it was trained with"] if _relates(config) else []
     if architecture.classes:
         parts.append(f"a linear probe for {len(architecture.classes)} classes")
-    return text + (f", with {' and '.join(parts)}" if parts else "") + ".\n"
+    return text + (f", with {' and '.join(parts)}" if parts else "") + f".\n{_other_data(config)}"
+
+
+def _other_data(config: ModelConfig) -> str:
+    """Say so where a model was not trained on the data set that its name promises."""
+    promised = RECIPES[config.name].dataset if config.name in RECIPES else ""
+    if not promised or not config.training or config.training.recipe.dataset == promised:
+        return ""
+    return (
+        f"\nIts data was {config.training.recipe.dataset} in place of {promised}: no figure here is one of {promised}. "
+        f"With {promised} at hand, `python scripts/train.py {config.name}` trains the model that the name promises.\n"
+    )
 
 
 def _use(config: ModelConfig) -> str:
@@ -203,14 +217,14 @@ def _training(training: Training) -> str:
     recipe = training.recipe
     decay = f", falling linearly to 0 from {recipe.decay_start:.0%} of the steps on" if recipe.decay_start < 1 else ""
     rows = {
-        "images": f"{training.images:,} of {training.data}, {recipe.split} split, without labels",
+        "images": f"{training.images:,} of {training.data}, {recipe.split} split, {training.labels}",
         "licence of the images": training.licence,
         "backbone": f"{recipe.backbone}, {recipe.image_size} x {recipe.image_size} px",
         "pretext task": recipe.pretext,
         "views": f"K = {recipe.views} of each image, {training.views_seen:,} seen in all",
         "batch": f"{recipe.batch_size} images, {recipe.batch_size * recipe.views:,} views",
-        "epochs": f"{recipe.epochs}",
-        **(_relation_rows(recipe) if recipe.pretext == "relation" else {}),
+        "epochs": f"{recipe.epochs}" if training.epochs_done is None else f"{training.epochs_done} of {recipe.epochs}",
+        **_relation_rows(recipe),
         "optimiser": f"Adam, learning rate {recipe.learning_rate:g}{decay or ', constant'}",
         "seed": f"{recipe.seed}",
         "time": f"{training.minutes:.1f} minutes",

@@ -29,16 +29,21 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
     """
-    architecture = Architecture(
-        recipe.backbone, recipe.image_size, train.mean, train.std, train.classes, recipe.aggregation
-    )
+    head = pretrained.relation_head
+    aggregation = head.aggregation if head else None
+    architecture = Architecture(recipe.backbone, recipe.image_size, train.mean, train.std, train.classes, aggregation)
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
-    model.relation_head.load_state_dict(pretrained.relation_head.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
-    left, right = _random_pairs(len(test))
-    scores = model.relate_features(test_features[left], test_features[right])
-    same_class = test.known_labels[left] == test.known_labels[right]
+    auc_same_class: float | None = None
+    random_pair_scores: tuple[float, ...] = ()
+    if head:
+        model.known_relation_head.load_state_dict(head.state_dict())
+        left, right = _random_pairs(len(test))
+        scores = model.relate_features(test_features[left], test_features[right])
+        same_class = test.known_labels[left] == test.known_labels[right]
+        auc_same_class = evaluate.auc(scores[same_class], scores[~same_class])
+        random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
     _set_probe(model, train_features, train.known_labels)
     model.config = ModelConfig(
         name=name,
@@ -53,11 +58,10 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
             machine=machine(),
             versions=versions(),
             date=time.strftime("%Y-%m-%d"),
+            epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
         ),
-        evaluation=_evaluate(
-            model, train_features, test_features, train, test, evaluate.auc(scores[same_class], scores[~same_class])
-        ),
-        random_pair_scores=tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101))),
+        evaluation=_evaluate(model, train_features, test_features, train, test, auc_same_class),
+        random_pair_scores=random_pair_scores,
     )
     model_folder.save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
     return model_folder.load(folder)
@@ -77,7 +81,7 @@ def _evaluate(
     test_features: np.ndarray,
     train: Dataset,
     test: Dataset,
-    auc_same_class: float,
+    auc_same_class: float | None,
 ) -> Evaluation:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -99,7 +103,7 @@ def _evaluate(
             raw_train, train.known_labels, raw_test, test.known_labels, RAW_PIXEL_ITERATIONS
         ),
         raw_pixels_knn=knn(raw_train, train.known_labels, raw_test, test.known_labels),
-        auc_same_image=_auc_same_image(model, test),
+        auc_same_image=_auc_same_image(model, test) if model.relates else None,
         auc_same_class=auc_same_class,
         seeds=1,
     )

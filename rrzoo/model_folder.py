@@ -1,7 +1,7 @@
 """Model folders: one model as files, the same on disk, in the package and on the Hub.
 
     config.json         architecture, recipe, measured figures: `recipes.ModelConfig`
-    model.safetensors   backbone.*, relation_head.*, probe.*
+    model.safetensors   backbone.*, and of models that have them relation_head.* and probe.*
     golden.safetensors  a fixed input and its outputs
     README.md           the model card, made from config.json alone
     manifest.json       SHA-256 of every other file but the card and the log
@@ -172,8 +172,10 @@ def golden_images(size: int) -> np.ndarray:
 
 
 def golden_outputs(model: Model, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return all that a model says of images: features, relation scores of neighbours, probabilities."""
-    outputs = {"features": model.features(images), "relation": model.relate(images[:-1], images[1:])}
+    """Return all that a model can say of images: features, relation scores of neighbours, probabilities."""
+    outputs = {"features": model.features(images)}
+    if model.relates:
+        outputs["relation"] = model.relate(images[:-1], images[1:])
     if model.classes:
         outputs["probabilities"] = model.classify(images)
     return outputs

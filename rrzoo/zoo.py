@@ -128,7 +128,7 @@ def list_models() -> dict[str, str]:
             continue
         parts = [f"{config.architecture.backbone}, {config.architecture.image_size} px"]
         if config.training:
-            parts.append(f"trained without labels on {config.training.data}")
+            parts.append(config.training.origin)
         if config.evaluation:
             parts.append(f"linear probe {config.evaluation.linear_probe:.1%} on {config.evaluation.data}")
         lines[name] = "; ".join(parts)

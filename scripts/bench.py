@@ -20,7 +20,7 @@ import reference
 import torch
 
 import rrzoo
-from rrzoo import backbones, datasets, errors, evaluate, relation, train
+from rrzoo import backbones, datasets, errors, evaluate, pretext, relation, train
 from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
@@ -64,10 +64,9 @@ class Setting:
         """Return the training loop's own step."""
         torch.manual_seed(0)
         recipe = Recipe(backbone, self.data.name, size, views=views, batch_size=BATCH, loss="bce")
-        made = backbones.create(backbone)
-        head = relation.RelationHead(made.feature_size)
-        optimizer = Adam([*made.parameters(), *head.parameters()], recipe.learning_rate)
-        return train.Step(recipe, self.sized(size), made, head, optimizer)
+        sized = self.sized(size)
+        task = pretext.create(recipe, backbones.create(backbone), sized)
+        return train.Step(task, sized, Adam(task.parameters(), recipe.learning_rate))
 
 
 def views(setting: Setting) -> Iterator[Row]:
@@ -78,7 +77,7 @@ def views(setting: Setting) -> Iterator[Row]:
         transform = reference.view_transform(size, setting.data.mean, setting.data.std)
         theirs = reference.MultiView(step.dataset.images, 1, transform)
         seconds, reference_seconds = alternate(
-            lambda step=step, batch=batch: step.views(0, batch),
+            lambda step=step, batch=batch: step.views(step.batch(0, batch)),
             lambda theirs=theirs: [theirs[i] for i in range(BATCH)],
             rounds=3 if setting.quick else 9,
             clock=time.process_time,
@@ -129,7 +128,7 @@ def backbone(setting: Setting) -> Iterator[Row]:
     """Forward and backward pass of Conv4."""
     for size, count in ((32, 16), (96, 4)):
         step = setting.step("conv4", size, views=count)
-        inputs = step.views(0, np.arange(BATCH))
+        inputs = step.views(step.batch(0, np.arange(BATCH)))
         if inputs.ndim == 5:  # each side turns the views into the layout it likes
             inputs = conv4.unblock(inputs).contiguous()
         plain = backbones.create("conv4")

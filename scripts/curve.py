@@ -18,7 +18,8 @@ from pathlib import Path  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from rrzoo import backbones, datasets, evaluate, model, recipes, relation, train  # noqa: E402
+from rrzoo import backbones, datasets, evaluate, model, pretext, recipes, train  # noqa: E402
+from rrzoo.adam import Adam  # noqa: E402
 
 NAME = "conv4-cifar10"
 EPILOG = """Ours trains anew for every number of minutes, a whole schedule each; the reference trains once with K=4 and
@@ -30,10 +31,8 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
     """Train as many epochs as fit; return one point."""
     recipe = recipes.recipe(NAME)
     torch.manual_seed(0)
-    backbone = backbones.create(recipe.backbone)
-    head = relation.RelationHead(backbone.feature_size)
-    optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()])
-    step, batch = train.Step(recipe, data, backbone, head, optimizer), np.arange(recipe.batch_size)
+    task = pretext.create(recipe, backbones.create(recipe.backbone), data)
+    step, batch = train.Step(task, data, Adam(task.parameters(), recipe.learning_rate)), np.arange(recipe.batch_size)
     step(0, batch)
     begun = time.perf_counter()
     for _ in range(20):

@@ -16,7 +16,7 @@ LAYERS = [
     {"kernels"},
     {"views", "relation"},
     {"recipes", "datasets"},
-    {"evaluate", "retrieval", "gallery", "card"},
+    {"evaluate", "retrieval", "gallery", "card", "pretext"},
     {"model"},
     {"model_folder", "measure", "explain"},
     {"train", "hub"},

@@ -135,6 +135,8 @@ def _summary(config: ModelConfig) -> str:
     text = f"A {architecture.backbone} backbone for {architecture.image_size} x {architecture.image_size} px images"
     if config.training:
         text += f", {config.training.origin}{_method(config.training.recipe)}"
+    elif config.origin:
+        text += f", {config.origin}"
     parts = ["the relation head that it was trained with"] if _relates(config) else []
     if architecture.classes:
         parts.append(f"a linear probe for {len(architecture.classes)} classes")

@@ -224,7 +224,8 @@ def test_a_slow_download_is_not_silent(
     server: HubServer, repository: Repository, model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "SILENCE", 0.4)
-    server.drip = 0.1  # a second in all, and 5 are allowed
+    monkeypatch.setattr(client, "ANSWER", 1.0)
+    server.drip = 0.2  # two seconds in all, and 5 are allowed
     assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
 
 

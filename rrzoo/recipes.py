@@ -95,6 +95,7 @@ def _compared(pretext: str, views: int, batch_size: int, epochs: int) -> Recipe:
         views=views,
         batch_size=batch_size,
         epochs=epochs,
+        loss="bce",
         learning_rate=3e-3,
     )
 
@@ -104,6 +105,7 @@ RECIPES: dict[str, Recipe] = {
         "conv4", "cifar10", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
+    "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
     "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),
     "conv4-cifar10-rotation": _compared("rotation", views=4, batch_size=128, epochs=20),
     "conv4-cifar10-relpos": _compared("relpos", views=9, batch_size=64, epochs=9),
@@ -113,11 +115,10 @@ RECIPES: dict[str, Recipe] = {
     "conv4-cifar10-deepcluster": _compared("deepcluster", views=4, batch_size=128, epochs=20),
     "conv4-cifar10-dim": _compared("dim", views=1, batch_size=512, epochs=80),
     "conv4-cifar10-supervised": _compared("supervised", views=1, batch_size=512, epochs=80),
-    "conv4-cifar10-random": _compared("random", views=1, batch_size=512, epochs=0),
+    "conv4-cifar10-random": _compared("random", views=1, batch_size=64, epochs=0),
     "resnet8-cifar10": Recipe(
         "resnet8", "cifar10", 32, views=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
-    "resnet32-cifar10": Recipe("resnet32", "cifar10", 32, views=16, loss="bce"),
     "conv4-cifar100": Recipe(
         "conv4", "cifar100", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),

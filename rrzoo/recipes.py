@@ -215,6 +215,7 @@ class ModelConfig:
     evaluation: Evaluation | None = None
     # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
     random_pair_scores: tuple[float, ...] = ()
+    origin: str = ""  # where weights that rrzoo has not trained come from, in words
     format: int = FORMAT
 
 

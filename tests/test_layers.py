@@ -21,7 +21,7 @@ LAYERS = [
     {"model_folder", "measure", "explain"},
     {"train", "hub"},
     {"zoo"},
-    {"export", "demo"},
+    {"export", "demo", "verify"},
     {"__init__"},
     {"__main__"},
 ]

@@ -128,7 +128,7 @@ class Evaluation:
     auc_same_image: float  # relation score: two views of one test image against views of two, area under ROC
     auc_same_class: float  # relation score: two test images of one class against two of different classes
     seeds: int  # number of pre-trainings behind the figures
-    class_accuracy: tuple[float, ...] = ()  # linear probe: share of each class's test images named right; empty: unknown
+    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)

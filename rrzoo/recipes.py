@@ -203,6 +203,7 @@ class Evaluation:
     auc_same_image: float | None  # two views of one test image against views of two
     auc_same_class: float | None  # two test images of one class against two of different classes
     seeds: int  # number of pre-trainings behind the figures
+    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,12 @@ class ModelConfig:
     random_pair_scores: tuple[float, ...] = ()
     origin: str = ""  # where weights that rrzoo has not trained come from, in words
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse accuracies of other classes than those of the architecture."""
+        known, classes = self.evaluation.class_accuracy if self.evaluation else (), self.architecture.classes
+        if known and len(known) != len(classes):
+            raise errors.ArgumentError(f"class_accuracy has {len(known)} values: {len(classes)} classes are listed")
 
 
 T = TypeVar("T")

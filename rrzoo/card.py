@@ -8,6 +8,7 @@ def render(config: ModelConfig) -> str:
     parts = [_metadata(config), f"# {config.name}\n", _summary(config)]
     if config.evaluation:
         parts.append(_evaluation(config.evaluation))
+        parts += _classes(config.evaluation, config.architecture.classes)
     parts.append(_use(config))
     if config.training:
         parts.append(_training(config.training))
@@ -63,6 +64,16 @@ Relation scores, area under the ROC curve: {evaluation.auc_same_image:.3f} for t
 against views of two images; {evaluation.auc_same_class:.3f} for two test images of one class against two of different
 classes.
 """
+
+
+def _classes(evaluation: Evaluation, classes: tuple[str, ...]) -> list[str]:
+    """Return the accuracy on each class, where it is known."""
+    if not evaluation.class_accuracy:
+        return []
+    rows = "\n".join(
+        f"| {name} | {100 * right:.1f}% |" for name, right in zip(classes, evaluation.class_accuracy, strict=True)
+    )
+    return [f"Linear probe, test images of each class named right:\n\n| class | right |\n|---|---|\n{rows}\n"]
 
 
 def _use(config: ModelConfig) -> str:

@@ -85,11 +85,12 @@ def _evaluate(
     knn = evaluate.knn_accuracy
     raw_train, raw_test = (_pixels(dataset, model.config.architecture.image_size) for dataset in (train, test))
     random_train, random_test = random.features(train.images), random.features(test.images)
+    right = model.classify(test.images).argmax(1) == test.known_labels
     return Evaluation(
         data=f"{test.description}, {test.split} split",
         train_images=len(train),
         test_images=len(test),
-        linear_probe=float((model.classify(test.images).argmax(1) == test.known_labels).mean()),
+        linear_probe=float(right.mean()),
         knn=knn(train_features, train.known_labels, test_features, test.known_labels),
         random_weights_linear_probe=evaluate.linear_probe_accuracy(
             random_train, train.known_labels, random_test, test.known_labels
@@ -102,7 +103,16 @@ def _evaluate(
         auc_same_image=_auc_same_image(model, test),
         auc_same_class=auc_same_class,
         seeds=1,
+        class_accuracy=_class_accuracy(right, test.known_labels, len(model.classes)),
     )
+
+
+def _class_accuracy(right: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """Return the share of each class's images that are `right`, bool (N,); nothing where a class has no image."""
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        return ()
+    return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
 def _pixels(dataset: Dataset, size: int) -> np.ndarray:

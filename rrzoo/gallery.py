@@ -249,6 +249,16 @@ class Gallery:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them."""
         return self._index.reconstruct_n(0, len(self)) * self._lengths[:, None]
 
+    def thumbnail(self, row: int) -> Image.Image:
+        """Return the thumbnail of an image, RGB.
+
+        Raises:
+            errors.ArgumentError: the gallery has no such row.
+        """
+        if not 0 <= row < len(self):
+            raise errors.ArgumentError(f"row {row} was asked for: the gallery has rows 0 to {len(self) - 1}")
+        return self._pictures[row]
+
     def _hit(self, row: int, score: float, relation: float) -> Hit:
         label = self.classes[self.labels[row]] if self.labels[row] >= 0 else None
         return Hit(score, label, self._pictures[row], self.sources[row], row, relation)

@@ -128,6 +128,7 @@ class Evaluation:
     auc_same_image: float  # relation score: two views of one test image against views of two, area under ROC
     auc_same_class: float  # relation score: two test images of one class against two of different classes
     seeds: int  # number of pre-trainings behind the figures
+    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,12 @@ class ModelConfig:
     # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
     random_pair_scores: tuple[float, ...] = ()
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse accuracies of other classes than those of the architecture."""
+        known, classes = self.evaluation.class_accuracy if self.evaluation else (), self.architecture.classes
+        if known and len(known) != len(classes):
+            raise errors.ArgumentError(f"class_accuracy has {len(known)} values: {len(classes)} classes are listed")
 
 
 T = TypeVar("T")

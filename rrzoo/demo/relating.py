@@ -5,6 +5,7 @@ import html
 
 import numpy as np
 
+from rrzoo import errors
 from rrzoo.demo import drawing
 from rrzoo.demo.learning import random_views
 from rrzoo.explain import relation_maps
@@ -43,7 +44,7 @@ def matrix_table(matrix: np.ndarray, pictures: list[np.ndarray], chosen: tuple[i
     return (
         f'<div class="matrix"><table aria-label="Relation scores of {len(pictures)} pictures">'
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        '<p class="hint">The fuller a cell's colour, the higher the score. Click a score to look into it.</p>'
+        '<p class="hint">The fuller the colour, the higher the score. Click a score to look into it.</p>'
     )
 
 
@@ -122,12 +123,11 @@ def histograms(model: Model, gallery: Gallery, score: float) -> str:
 
 
 def heat_maps(model: Model, left: np.ndarray, right: np.ndarray) -> str:
-    """Draw `explain.relation_maps` over both pictures, warm above 0 and cold below, with a legend.
-
-    Raises:
-        errors.ArgumentError: the model can't say.
-    """
-    maps = relation_maps(model, left, right)
+    """Draw `explain.relation_maps` over both pictures, warm above 0 and cold below, with a legend."""
+    try:
+        maps = relation_maps(model, left, right)
+    except errors.ArgumentError as problem:  # the score itself is still worth showing
+        return drawing.notice(str(problem))
     most = max(float(np.abs(values).max()) for values in maps) or 1.0
     drawn = ""
     for number, (picture, values) in enumerate(zip(to_square([left, right], drawing.SHOWN), maps, strict=True), 1):

@@ -1,32 +1,47 @@
 """The demo: search, classify and relate pictures with the models of the zoo. Widgets and layout only."""
 
 import argparse
+import base64
 import functools
 import html
+import importlib.util
+import io
 import os
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rrzoo.demo import uploads
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported: no request to other hosts
+os.environ["GRADIO_TEMP_DIR"] = str(uploads.private_folder(os.environ.get("GRADIO_TEMP_DIR")))
 
 import gradio as gr
 import numpy as np
+import torch
+from gradio import route_utils
 from gradio.components.gallery import GalleryData, GalleryImage
 from gradio.data_classes import ImageData, ListFiles
+from starlette.middleware import Middleware
 
 import rrzoo
-from rrzoo import card, datasets, demo, errors, images, zoo
+from rrzoo import card, datasets, demo, errors, zoo
 from rrzoo.demo import about, drawing, learning, relating, visitors
 from rrzoo.gallery import IN_MEMORY
 
+UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
 DEFAULT_MODEL = "conv4-cifar10"
 HITS = 12
 MOST_HITS = 48
 NEIGHBOURS = 6
 MOST_RELATED = 8
 MAX_UPLOAD = "20mb"
+QUEUED = 32  # calls that wait; one more is told to try again
+THREADS = 6  # that read pictures and compute
+SESSIONS = 500  # visitors whose state is kept, some 100 kB each; the longest idle are forgotten
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
 CSS = Path(demo.__file__).with_name("style.css")
 SEARCH_WITH_IT, COMPARE = "searches with it", "picks it: two picked give their relation score"
@@ -68,7 +83,7 @@ def read_upload(payload: ImageData | None) -> np.ndarray | None:
         return None
     if payload.path is None or (payload.url or "").startswith("data:"):
         raise gr.Error("Send the picture as an uploaded file.", print_exception=False)
-    return images.read(payload.path)
+    return uploads.read(payload.path)
 
 
 @sentences
@@ -175,20 +190,6 @@ def build(default: str, load: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]]
         shown = [(hit.thumbnail, f"{hit.label or hit.source} · {s}") for hit, s in zip(hits, scores, strict=True)]
         return shown, [hit.row for hit in hits]
 
-    @sentences
-    def relate(
-        left: np.ndarray | None, right: np.ndarray | None, model: str = default
-    ) -> tuple[str, float | None, float | None]:
-        """Return how strongly the relation head takes two pictures for views of one, beside random pairs."""
-        if left is None or right is None:
-            return "Choose two pictures.", None, None
-        return shared.judged(model, left, right)
-
-    @sentences
-    def embed(picture: np.ndarray, model: str = default) -> list[float]:
-        """Return the feature of a picture, of unit length."""
-        return opened(model)[0].embed(picture)[0].tolist()
-
     def arrive(request: gr.Request) -> tuple[Any, Any]:
         """Open what the address names, and leave alone what the visitor may have chosen by now."""
         name, tab = request.query_params.get("model"), request.query_params.get("tab")
@@ -200,7 +201,7 @@ def build(default: str, load: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]]
     judge, _ = opened(default)
     figures, names = example_pictures()
     with gr.Blocks(title="rrzoo", delete_cache=(600, 3600)) as page:
-        for_programs(search, relate, embed, default)  # first: a private event of the same function would take its name
+        for_programs(page, opened, default)
         with gr.Row(elem_id="top"):
             with gr.Column(scale=3, min_width=320):
                 intro = gr.Markdown(about.introduction(judge))
@@ -369,7 +370,7 @@ def classify_tab(shared: Shared) -> gr.Tab:
             gr.Markdown("The pictures of the gallery whose features are nearest, with their labels:")
             neighbours = clickable(start[1], "neighbours")
             rows = gr.State(start[2])
-    subject.change(classify, [subject, shared.model], probabilities, api_name="classify")
+    subject.change(classify, [subject, shared.model], probabilities, api_visibility="private")
     shared.model.change(classify, [subject, shared.model], probabilities, api_visibility="private")
     gr.on(
         [subject.change, shared.model.change],
@@ -507,7 +508,7 @@ def gallery_tab(shared: Shared, page: gr.Blocks) -> gr.Tab:
         if not paths:
             return gr.update(), gr.update(), gr.update(), gr.update()
         try:
-            return None, *search_with(images.read(paths[0]), model, request.session_hash)
+            return None, *search_with(uploads.read(paths[0]), model, request.session_hash)
         finally:
             forget_files(paths)
 
@@ -625,25 +626,122 @@ def models_tab(shared: Shared) -> gr.Tab:
     return tab
 
 
-def for_programs(search: Callable[..., Any], relate: Callable[..., Any], embed: Callable[..., Any], name: str) -> None:
-    """Add the endpoints that no widget of the page shows in this form."""
-    picture, left, right = (picture_input(label, label) for label in ("picture", "left", "right"))
-    for component in (picture, left, right):
-        component.visible = False
-    k = gr.Number(HITS, visible=False, label="k")
-    rerank = gr.Checkbox(False, visible=False, label="rerank")
-    model = gr.Textbox(name, visible=False, label="model")
-    shown = gr.Gallery(visible=False)
-    text, score, closer = gr.HTML(visible=False), gr.Number(visible=False), gr.Number(visible=False)
-    button = gr.Button(visible=False)
+def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]], default: str) -> None:
+    """Add the endpoints for programs, which are the MCP tools, too. Pictures are removed once they are read."""
 
-    @functools.wraps(search)
-    def hits_only(*arguments: Any) -> Any:
-        return search(*arguments)[0]
+    def take(payload: ImageData | None) -> np.ndarray:
+        picture = read_upload(payload)
+        if payload is None or payload.path is None or picture is None:
+            raise gr.Error("No picture arrived: upload one, and send its path.", print_exception=False)
+        if payload.path in page.upload_file_set:  # what the page itself shows has a path, too
+            page.upload_file_set.discard(payload.path)
+            Path(payload.path).unlink(missing_ok=True)
+        return picture
 
-    button.click(hits_only, [picture, k, rerank, model], shown, api_name="search")
-    button.click(relate, [left, right, model], [text, score, closer], api_name="relate")
-    button.click(embed, [picture, model], gr.JSON(visible=False), api_name="embed")
+    def search(
+        picture: np.ndarray, k: int = HITS, rerank: bool = False, images: bool = True, model: str = default
+    ) -> list[dict[str, Any]]:
+        """Find the pictures of the gallery that are most like this one, best first.
+
+        Each has a score (cosine similarity, -1 to 1), a relation (how strongly the relation head takes the two
+        pictures for views of one, 0 to 1), a label or null, a source, and an image, a data: URL of its thumbnail.
+
+        Args:
+            picture: the picture to search with.
+            k: number of results, 1 to 48.
+            rerank: sort the 100 nearest by relation instead of by score.
+            images: send thumbnails; leave them out if you only read text.
+            model: a model of the zoo.
+        """
+        if not 1 <= k <= MOST_HITS:
+            raise errors.ArgumentError(f"k is {k}: ask for 1 to {MOST_HITS} results")
+        (hits,) = opened(model)[1].search(picture, int(k), rerank)
+        found = [{name: getattr(hit, name) for name in ("score", "relation", "label", "source")} for hit in hits]
+        if images:
+            for told, hit in zip(found, hits, strict=True):
+                file = io.BytesIO()
+                hit.thumbnail.save(file, "WEBP", quality=85)
+                told["image"] = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+        return found
+
+    def classify(picture: np.ndarray, model: str = default) -> dict[str, float]:
+        """Return the probability of each class by the linear probe, the most probable first.
+
+        Args:
+            picture: the picture to classify.
+            model: a model of the zoo.
+        """
+        judge, _ = opened(model)
+        probabilities = dict(zip(judge.classes, judge.classify(picture)[0].tolist(), strict=True))
+        return dict(sorted(probabilities.items(), key=lambda item: -item[1]))
+
+    def relate(left: np.ndarray, right: np.ndarray, model: str = default) -> dict[str, float | None]:
+        """Say how strongly the relation head takes two pictures for views of one.
+
+        Returns its score, 0 to 1, and as closer_than the share of pairs of random pictures that score below: the
+        score alone says little, two photographs of one class may score low.
+
+        Args:
+            left: one picture.
+            right: the other.
+            model: a model of the zoo.
+        """
+        judge, _ = opened(model)
+        score = judge.relate(left, right)
+        closer = float(judge.closer_than(score)[0]) if judge.config.random_pair_scores else None
+        return {"score": float(score[0]), "closer_than": closer}
+
+    def embed(picture: np.ndarray, model: str = default) -> list[float]:
+        """Return the feature of a picture, of unit length.
+
+        Args:
+            picture: the picture to embed.
+            model: a model of the zoo.
+        """
+        return opened(model)[0].embed(picture)[0].tolist()
+
+    with gr.Column(visible=False):
+        picture, left, right = (picture_input(label, f"program-{label}") for label in ("picture", "left", "right"))
+        for component in (picture, left, right):
+            component.preprocess = take
+        k, rerank = gr.Number(HITS, label="k", precision=0), gr.Checkbox(False, label="rerank")
+        images, model = gr.Checkbox(True, label="images"), gr.Textbox(default, label="model")
+        button, answer = gr.Button(), gr.JSON()
+    for function, inputs in {
+        search: [picture, k, rerank, images, model],
+        classify: [picture, model],
+        relate: [left, right, model],
+        embed: [picture, model],
+    }.items():
+        name = function.__name__
+        button.click(sentences(function), inputs, answer, api_name=name, concurrency_limit=2, concurrency_id="programs")
+
+
+def guarded(page: gr.Blocks) -> gr.Blocks:
+    """Let a page open no file but uploads, and answer what it can't read with a sentence."""
+    preprocess = page.preprocess_data
+
+    async def checked(block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
+        try:
+            settled = sentences(uploads.settle)(inputs, UPLOADS)
+            return await preprocess(block_fn, settled, *more, **named)
+        except ValueError:  # Gradio's, of values that are not of the form an input has
+            problem = "What arrived does not fit this endpoint: the page's footer, Use via API, says what does."
+            raise gr.Error(problem, print_exception=False) from None
+
+    page.preprocess_data = checked  # type: ignore[method-assign]
+    return page
+
+
+def own_copies() -> None:
+    """Give each upload a path of its own: of one picture sent twice, one can be removed without the other."""
+    start = route_utils.GradioUploadFile.__init__
+
+    def salted(self: route_utils.GradioUploadFile, *arguments: Any, **named: Any) -> None:
+        start(self, *arguments, **named)
+        self.sha.update(os.urandom(16))
+
+    route_utils.GradioUploadFile.__init__ = salted  # type: ignore[method-assign]
 
 
 def example_pictures() -> tuple[list[np.ndarray], list[str]]:
@@ -675,7 +773,12 @@ def main() -> None:
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address to serve on (127.0.0.1; 0.0.0.0: all networks)")
     parser.add_argument("--port", metavar="N", type=int, default=7860, help="port to serve on (7860)")
+    parser.add_argument("--mcp", action="store_true", help="serve search, classify, relate and embed as MCP tools, too")
     options = parser.parse_args()
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        parser.exit(2, "error: --mcp needs the package mcp: pip install 'rrzoo[mcp]', or leave --mcp out\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed
+    torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
 
     @functools.cache  # loaded once, shared by all visitors
     def opened(name: str) -> tuple[rrzoo.Model, rrzoo.Gallery]:
@@ -686,7 +789,9 @@ def main() -> None:
         opened(options.model)
     except errors.RRZooError as problem:
         parser.exit(2, f"error: {problem}\n")
-    page = build(options.model, opened).queue(max_size=32, default_concurrency_limit=2)
+    page = guarded(build(options.model, opened)).queue(max_size=QUEUED, default_concurrency_limit=2)
+    own_copies()
+    uploads.keep_sweeping(UPLOADS)
     try:
         page.launch(
             server_name=options.host,
@@ -697,6 +802,10 @@ def main() -> None:
             max_file_size=MAX_UPLOAD,
             run_history=False,  # uploads are private: nothing is kept in the browser
             footer_links=["api"],
+            mcp_server=options.mcp,
+            max_threads=THREADS,
+            state_session_capacity=SESSIONS,
+            app_kwargs={"middleware": [Middleware(uploads.BodyLimit)]},
         )
     except OSError as problem:
         parser.exit(2, f"error: {problem}. Choose another port with --port\n")

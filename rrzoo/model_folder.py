@@ -30,8 +30,9 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from rrzoo import card, errors
-from rrzoo.gallery import INDEX, TENSORS, Gallery
-from rrzoo.gallery import MANIFEST as GALLERY_MANIFEST
+from rrzoo.gallery import Gallery
+from rrzoo.gallery_files import INDEX, TENSORS
+from rrzoo.gallery_files import MANIFEST as GALLERY_MANIFEST
 from rrzoo.model import Model
 from rrzoo.recipes import FORMAT, ModelConfig, from_dict
 

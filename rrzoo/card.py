@@ -1,13 +1,17 @@
-"""The model card: text made from config.json alone."""
+"""The model card: text made from config.json and evaluation.json alone."""
 
+from rrzoo import report_text
 from rrzoo.recipes import Evaluation, ModelConfig, Training
+from rrzoo.reports import Reports
 
 
-def render(config: ModelConfig) -> str:
+def render(config: ModelConfig, reports: Reports | None = None) -> str:
     """Return the model card, Markdown with the metadata that the Hugging Face Hub reads."""
     parts = [_metadata(config), f"# {config.name}\n", _summary(config)]
     if config.evaluation:
         parts.append(_evaluation(config.evaluation))
+    if reports:
+        parts.append(report_text.section(reports))
     parts.append(_use(config))
     if config.training:
         parts.append(_training(config.training))

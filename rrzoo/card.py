@@ -1,8 +1,10 @@
-"""The model card: text made from config.json alone."""
+"""The model card: text made from config.json and evaluation.json alone."""
 
 import json
 
+from rrzoo import report_text
 from rrzoo.recipes import RECIPES, Evaluation, ModelConfig, Recipe, Training
+from rrzoo.reports import Reports
 
 # Data sets of the zoo -> where the Hub has the same images
 HUB_DATASETS = {
@@ -13,7 +15,7 @@ HUB_DATASETS = {
 }
 
 
-def render(config: ModelConfig) -> str:
+def render(config: ModelConfig, reports: Reports | None = None) -> str:
     """Return the model card, Markdown with the metadata that the Hugging Face Hub reads."""
     parts = [_front_matter(config), f"# {config.name}\n", _summary(config), _use(config)]
     if _relates(config):
@@ -21,6 +23,8 @@ def render(config: ModelConfig) -> str:
     if config.evaluation:
         parts.append(_evaluation(config.name, config.evaluation))
         parts += _classes(config.evaluation, config.architecture.classes)
+    if reports:
+        parts.append(report_text.section(reports))
     parts.append(_limits(config))
     if config.training:
         parts.append(_training(config.training))

@@ -24,7 +24,6 @@ from rrzoo.recipes import Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
-PART_BYTES = 2**22  # of views made at once where they are blocked: they are still in the cache then
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,6 @@ class Step:
         self.loss = relation.LOSSES[recipe.loss]
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
         self.inputs: Tensor | None = None  # of the last step: its memory is used again
-        self.part: Tensor | None = None  # of the inputs, before it is blocked
 
     def views(self, epoch: int, batch: np.ndarray) -> Tensor:
         """Return the views of images (M,) of the data set as `extract` takes them fastest, valid until the next call.
@@ -67,20 +65,10 @@ class Step:
         drawn = views.draw(self.recipe.seed, epoch, batch, self.recipe.views, *images.shape[1:3])
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         size, statistics = self.recipe.image_size, (self.mean, self.std)
-        if len(batch) % conv4.LANES or not (
-            isinstance(self.extract, conv4.FastConv4) and self.extract.wants_blocks(len(drawn), size)
-        ):
-            self.inputs = views.make(pixels, drawn, size, *statistics, out=self.inputs)
-            return self.inputs
-        if self.inputs is None:
-            at_once = len(batch) * max(1, PART_BYTES // (len(batch) * 3 * size**2 * 4))
-            self.part = torch.empty(min(at_once, len(drawn)), 3, size, size)
+        extract = self.extract
+        if self.inputs is None and isinstance(extract, conv4.FastConv4) and extract.wants_blocks(len(drawn), size):
             self.inputs = conv4.new_blocks(len(drawn), size)
-        assert self.part is not None  # made together
-        for start in range(0, len(drawn), len(self.part)):
-            some = drawn[start : start + len(self.part)]
-            made = views.make(pixels, some, size, *statistics, out=self.part[: len(some)])
-            conv4.block(made, self.inputs[start // conv4.LANES :][: len(some) // conv4.LANES])
+        self.inputs = views.make(pixels, drawn, size, *statistics, out=self.inputs)
         return self.inputs
 
     def __call__(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

@@ -73,20 +73,24 @@ def test_own_and_other_places_against_loops() -> None:
         assert sorted(other[k, i, :, p].tolist()) == sorted(scores[k, i, j, p].item() for j in range(5) if j != i)
 
 
-def test_jensen_shannon_in_closed_form() -> None:
-    assert dim.jensen_shannon(torch.zeros(3), torch.zeros(4)).item() == pytest.approx(2 * np.log(2))
-    own, other = torch.tensor([1.0, -2.0]), torch.tensor([0.5])
-    expected = (np.log1p(np.exp(-1)) + np.log1p(np.exp(2))) / 2 + np.log1p(np.exp(0.5))
-    assert dim.jensen_shannon(own, other).item() == pytest.approx(expected)
+def test_info_nce_against_loops() -> None:
+    assert dim.info_nce(torch.zeros(1, 3, 4), torch.zeros(1, 3, 2, 4)).item() == pytest.approx(np.log(1 + 2 * 4))
+    scores = 3 * torch.randn(2, 5, 5, 3, generator=torch.Generator().manual_seed(0))
+    total = 0.0
+    for k, i, p in itertools.product(range(2), range(5), range(3)):
+        against = [scores[k, i, j, q].exp() for j in range(5) if j != i for q in range(3)]
+        own = scores[k, i, i, p].exp()
+        total -= torch.log(own / (own + sum(against))).item()
+    assert dim.info_nce(*dim.split(scores)).item() == pytest.approx(total / 30, rel=1e-5)
 
 
 def test_deep_infomax_pairs_summaries_with_places() -> None:
     made, batch = task("dim", 2)
     maps = torch.rand(32, 64, 4, 4, generator=torch.Generator().manual_seed(0))
     loss, _ = made.loss(maps, batch)
-    own, other = [], []
+    scores = torch.zeros(2, 16, 16, 16)
     for view, i, j in itertools.product(range(2), range(16), range(16)):
         summary = made.of_summaries(maps[16 * view + i].mean((1, 2)))
         places = made.of_places(maps[16 * view + j].flatten(1).T)
-        (own if i == j else other).extend((places @ summary).tolist())
-    assert loss.item() == pytest.approx(dim.jensen_shannon(torch.tensor(own), torch.tensor(other)).item(), rel=1e-5)
+        scores[view, i, j] = places @ summary
+    assert loss.item() == pytest.approx(dim.info_nce(*dim.split(scores)).item(), rel=1e-4)

@@ -1,4 +1,13 @@
-"""Colorization (Zhang et al. 2016, arXiv 1603.08511): which colours did this grey image have?"""
+"""Colorization (Zhang et al. 2016, arXiv 1603.08511): which colours did this grey image have?
+
+As there, a distribution over quantised colours, the a and b of CIE L*a*b* in bins of 10, is predicted at each place;
+targets are spread over five bins, rare colours weigh more, and a colour is read from a distribution by its annealed
+mean.
+
+Scaled down: one place for each cell of the feature map, 4 x 4 for 32 px, not 64 x 64 for 256; one hidden layer of 128
+units. The backbone sees luma in all three channels, not L, so that it takes coloured images later. Bins are the 261
+that sRGB reaches; the paper counts 313. Frequencies of colours are those of the data set, not ImageNet's.
+"""
 
 import dataclasses
 

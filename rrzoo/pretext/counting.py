@@ -1,4 +1,12 @@
-"""Counting (Noroozi et al. 2017, arXiv 1708.06734): the four quarters of an image hold what the whole image holds."""
+"""Counting (Noroozi et al. 2017, arXiv 1708.06734): the four quarters of an image hold what the whole image holds.
+
+As there, the counts of four tiles should add up to those of the whole, reduced to a tile's size, and should be far
+from those of another image, without which counting nothing would be best; counts are never negative, and two in three
+images are grey.
+
+Scaled down: tiles are 16 px of an image of 32, not 114; 256 counts, not 1000, from one hidden layer. The region that
+is counted has a random size, so that tiles are enlarged by random amounts; the paper reduces by random methods.
+"""
 
 import numpy as np
 from torch import Tensor, nn

@@ -1,4 +1,13 @@
-"""DeepCluster (Caron et al. 2018, arXiv 1807.05520): which cluster of one's own features is this image in?"""
+"""DeepCluster (Caron et al. 2018, arXiv 1807.05520): which cluster of one's own features is this image in?
+
+As there, every epoch begins with k-means on the whitened features, of unit length, of all images; the clusters are
+then learnt like labels by a new linear classifier, and weigh alike whatever their size.
+
+Scaled down: 100 clusters, not 10,000, and no principal axes are left out of 64. Images keep their colours, which the
+paper takes away by Sobel filters, since the backbone takes three channels; random colours of the relational paper's
+views keep it from clustering by colour alone. Adam's moments of the classifier outlive its weights. The views budget
+does not count the one whole view of each image, without gradient, that is clustered in an epoch.
+"""
 
 import numpy as np
 import torch

@@ -1,11 +1,16 @@
 """Deep InfoMax (Hjelm et al. 2019, arXiv 1808.06670): which places belong to the image with this summary?
 
-This is DIM(L), the local objective, with the Jensen-Shannon estimate of mutual information and scores that are dot
-products of projections (its figure 3 and section 3.3; alpha = 0, beta = 1).
+This is DIM(L), the local objective (alpha = 0, beta = 1), with the noise-contrastive estimate of mutual information,
+the paper's best for CIFAR-10, and its encode-and-dot-product scores. The global objective and the adversarial prior
+are left out.
+
+Scaled down: places are those of the last feature map, 4 x 4 at 32 px, and the summary is its mean, the features that
+are used later; the paper takes both from different depths of a network. Projections have 128 units, not 2048. The
+relational paper's random views stand in for whole images; each is an image of its own, and is compared with one view
+of each other image.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo.backbones import Backbone
@@ -28,15 +33,13 @@ class DeepInfoMax(Pretext):
         self.of_places = Projection(backbone.feature_size)
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss; the log shows the shares of own and of other pairs that are told right."""
+        """Return the loss; the log shows how often a place scores above all places of other images."""
         places = features.flatten(2).transpose(1, 2).unflatten(0, (-1, len(batch)))  # (K, M, P, D)
         summaries, places = self.of_summaries(places.mean(2)), self.of_places(places)
         scores = torch.einsum("kid,kjpd->kijp", summaries, places)
         own, other = split(scores)
-        return jensen_shannon(own, other), {
-            "accuracy_own": (own > 0).float().mean(),
-            "accuracy_other": (other < 0).float().mean(),
-        }
+        best = own > other.amax((2, 3)).unsqueeze(2)
+        return info_nce(own, other), {"accuracy": best.float().mean()}
 
 
 class Projection(nn.Module):
@@ -62,6 +65,7 @@ def split(scores: Tensor) -> tuple[Tensor, Tensor]:
     return own, other.reshape(views, images, images - 1, places)
 
 
-def jensen_shannon(own: Tensor, other: Tensor) -> Tensor:
-    """Return minus the estimate of equation 4, of scores of any shape."""
-    return F.softplus(-own).mean() + F.softplus(other).mean()
+def info_nce(own: Tensor, other: Tensor) -> Tensor:
+    """Return equation 5, of scores (K, M, P) and (K, M, M - 1, P): each own place against all places of the others."""
+    rest = other.flatten(2).logsumexp(2, keepdim=True)  # (K, M, 1)
+    return (torch.logaddexp(own, rest) - own).mean()

@@ -1,4 +1,12 @@
-"""Relative position (Doersch et al. 2015, arXiv 1505.05192): which neighbour of this patch is that patch?"""
+"""Relative position (Doersch et al. 2015, arXiv 1505.05192): which neighbour of this patch is that patch?
+
+As there, patches lie on a grid with gaps and offsets, each is paired with up to eight neighbours, and both go through
+one network before their features meet. Two of three colours are dropped against chromatic aberration.
+
+Scaled down: patches of 4 to 8 px of an image of 32, enlarged to 16, not 96 px of a photograph, on a grid of 3 x 3
+that covers a random region; one hidden layer of 128 units. Colours are dropped from every other patch, not from all,
+since small backbones would learn nothing about colours, and they are dropped to 0, not to faint noise.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -8,12 +16,13 @@ from rrzoo import views
 from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
 from rrzoo.pretext import patches
-from rrzoo.pretext.patches import PATCHES, SIDE
+from rrzoo.pretext.patches import PATCHES, SIDE, UNUSED
 from rrzoo.pretext.task import Batch, Pretext
 from rrzoo.recipes import Recipe
 
 DIRECTIONS = 8
 HIDDEN = 128
+DROP_PROBABILITY = 0.5
 
 
 class RelativePosition(Pretext):
@@ -33,9 +42,10 @@ class RelativePosition(Pretext):
         return patches.draw(batch)
 
     def inputs(self, made: Tensor, batch: Batch) -> Tensor:
-        """Drop two of three colours from each patch: set them to 0, the mean."""
-        kept = torch.from_numpy((batch.uniform(3, PATCHES)[2] * 3).astype("int64"))
-        return made * F.one_hot(kept, 3).view(-1, 3, 1, 1)
+        """Drop two of the three colours of every other patch, by chance: set them to 0, the mean."""
+        which, drawn = torch.from_numpy(batch.uniform(UNUSED + 2, PATCHES)[UNUSED:])
+        kept = F.one_hot((which * 3).long(), 3) + (drawn >= DROP_PROBABILITY).unsqueeze(1)
+        return made * kept.clamp(max=1).view(-1, 3, 1, 1)
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the directions of all 40 pairs, and the share told right."""

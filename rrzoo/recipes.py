@@ -20,7 +20,7 @@ PRETEXTS = {  # pretext task, one of `rrzoo.pretext.TASKS` -> the fewest views K
     "relation": (2, "a relation needs two views of an image"),
     "simclr": (2, "SimCLR contrasts views of an image"),
     "rotation": (4, "a view is turned four ways"),
-    "relpos": (2, "a patch is placed beside another"),
+    "relpos": (9, "patches are cut on a grid of 3 x 3"),
     "jigsaw": (9, "the puzzle has nine tiles"),
     "colorization": (1, "an image has to be seen"),
     "counting": (5, "four tiles count what the image counts"),

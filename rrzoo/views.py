@@ -98,6 +98,24 @@ def uniform(seed: int, epoch: int, images: np.ndarray, views: int, count: int) -
     return _Uniform(seed, epoch, images, views)(np.arange(UNUSED, UNUSED + count))
 
 
+def crops(
+    top: np.ndarray, left: np.ndarray, height: np.ndarray, width: np.ndarray, flip: np.ndarray, grey: np.ndarray
+) -> ViewParameters:
+    """Return the parameters of N views that are cut and scaled, perhaps flipped or grey, and else keep their colours.
+
+    Args:
+        top: int64 (N,), px.
+        left: int64 (N,), px.
+        height: int64 (N,), px.
+        width: int64 (N,), px.
+        flip: bool (N,).
+        grey: bool (N,).
+    """
+    neutral = np.tile(np.array([1, 1, 1, 0], np.float32), (len(top), 1))
+    order = np.tile(ORDERS[:1], (len(top), 1))
+    return ViewParameters(top, left, height, width, flip, np.zeros(len(top), bool), neutral, order, grey)
+
+
 def _draw_crops(uniform: "_Uniform", height: int, width: int) -> tuple[np.ndarray, ...]:
     """Draw crops as torchvision's RandomResizedCrop.get_params: ten tries, then the largest allowed centre crop."""
     low, high = np.log(RATIO)

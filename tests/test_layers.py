@@ -29,7 +29,12 @@ LAYERS = [
     {"__init__"},
     {"__main__"},
 ]
-ONLY_USERS = {"faiss": {"gallery"}, "torchvision": {"backbones"}, "huggingface_hub": {"hub"}, "gradio": set()}
+ONLY_USERS = {
+    "faiss": {"gallery", "pretext"},
+    "torchvision": {"backbones"},
+    "huggingface_hub": {"hub"},
+    "gradio": set(),
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -436,13 +436,11 @@ def relate_tab(shared: Shared) -> gr.Tab:
         with gr.Column(scale=3, min_width=320):
             matrix = clickable(start[0], "matrix")
             verdict = drawn_html(start[1], "verdict")
-    asked = [
+    for button, pictures in buttons.items():
         button.click(functools.partial(list, pictures), None, related, api_visibility="private", show_progress="hidden")
-        for button, pictures in buttons.items()
-    ]
     inputs, outputs = [related, shared.model], [matrix, verdict]
-    for trigger in (*(event.then for event in asked), related.upload, related.delete, shared.model.change):
-        trigger(sentences(relate_all), inputs, outputs, api_visibility="private")
+    # "change" alone tells of every way: drop, paste, remove one, clear, example
+    gr.on([related.change, shared.model.change], sentences(relate_all), inputs, outputs, api_visibility="private")
     matrix.click(sentences(relate_pair), inputs, outputs, api_visibility="private")
     return tab
 

@@ -10,12 +10,18 @@ from rrzoo.model import Model
 def introduction(model: Model) -> str:
     """Say what the visitor is looking at, as Markdown."""
     training = model.config.training
-    seen = f"{training.images:,} images of {training.data}" if training else "images"
-    return (
-        f"# rrzoo\n**{model.name}** learnt to see from {seen} **without labels**: it was shown random views of them "
-        "and asked, pair by pair, *do these two show the same thing?* "
-        "([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))"
-    )
+    if training is None:
+        return f"# rrzoo\n**{model.name}**: nothing is known of its training."
+    seen, task = f"{training.images:,} images of {training.data}", training.recipe.pretext
+    learnt = {
+        "relation": f"learnt to see from {seen} **without labels**: it was shown random views of them and asked, pair "
+        "by pair, *do these two show the same thing?* "
+        "([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))",
+        "supervised": f"learnt to see from {seen} **with labels**: what the others are to be compared with.",
+        "random": "has random weights and learnt nothing: what the others are to be compared with.",
+    }
+    other = f"learnt to see from {seen} **without labels**, by the pretext task *{html.escape(task)}*."
+    return f"# rrzoo\n**{model.name}** {learnt.get(task, other)}"
 
 
 def searched(model: Model, gallery: Gallery, rerank: bool) -> str:

@@ -1,8 +1,10 @@
-"""The model card: text made from config.json alone."""
+"""The model card: text made from config.json and evaluation.json alone."""
 
 import json
 
+from rrzoo import report_text
 from rrzoo.recipes import RECIPES, Evaluation, ModelConfig, Recipe, Training
+from rrzoo.reports import Reports
 
 # Data sets of the zoo -> where the Hub has the same images
 HUB_DATASETS = {
@@ -13,13 +15,16 @@ HUB_DATASETS = {
 }
 
 
-def render(config: ModelConfig) -> str:
+def render(config: ModelConfig, reports: Reports | None = None) -> str:
     """Return the model card, Markdown with the metadata that the Hugging Face Hub reads."""
     parts = [_front_matter(config), f"# {config.name}\n", _summary(config), _use(config)]
     if _relates(config):
         parts.append(_relation_scores(config))
     if config.evaluation:
         parts.append(_evaluation(config.name, config.evaluation))
+        parts += _classes(config.evaluation, config.architecture.classes)
+    if reports:
+        parts.append(report_text.section(reports))
     parts.append(_limits(config))
     if config.training:
         parts.append(_training(config.training))
@@ -201,6 +206,16 @@ Linear probe: multinomial logistic regression on frozen features of {evaluation.
 images, solved to convergence (on raw pixels: 100 iterations of L-BFGS at most). Neighbours: cosine similarity, votes
 weighted by exp(s / 0.07). Measure it again with `python -m rrzoo verify {name} --data`.
 """
+
+
+def _classes(evaluation: Evaluation, classes: tuple[str, ...]) -> list[str]:
+    """Return the accuracy on each class, where it is known."""
+    if not evaluation.class_accuracy:
+        return []
+    rows = "\n".join(
+        f"| {name} | {100 * right:.1f}% |" for name, right in zip(classes, evaluation.class_accuracy, strict=True)
+    )
+    return [f"Linear probe, test images of each class named right:\n\n| class | right |\n|---|---|\n{rows}\n"]
 
 
 def _limits(config: ModelConfig) -> str:

@@ -3,7 +3,8 @@
     config.json         architecture, recipe, measured figures: `recipes.ModelConfig`
     model.safetensors   backbone.*, and of models that have them relation_head.* and probe.*
     golden.safetensors  a fixed input and its outputs
-    README.md           the model card, made from config.json alone
+    evaluation.json     what scripts/evaluate.py measured, where it did: `reports.Reports`
+    README.md           the model card, made from config.json and evaluation.json alone
     manifest.json       SHA-256 of every other file but the card and the log
     index.faiss, gallery.*   a gallery, where there is one: see `rrzoo.gallery`
 
@@ -30,14 +31,16 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 
 from rrzoo import card, errors
-from rrzoo.gallery import INDEX, TENSORS, Gallery
-from rrzoo.gallery import MANIFEST as GALLERY_MANIFEST
+from rrzoo.gallery import Gallery
+from rrzoo.gallery_files import INDEX, TENSORS
+from rrzoo.gallery_files import MANIFEST as GALLERY_MANIFEST
 from rrzoo.model import Model
 from rrzoo.recipes import FORMAT, ModelConfig, from_dict
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 GOLDEN = "golden.safetensors"
+EVALUATION = "evaluation.json"
 CARD = "README.md"
 MANIFEST = "manifest.json"
 LOADED = (CONFIG, WEIGHTS, CARD)  # what `load` reads, and the card
@@ -131,7 +134,8 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_manifest(folder: Path) -> None:
     """Write the SHA-256 of the folder's files to manifest.json."""
-    digests = {name: _sha256(folder / name) for name in (CONFIG, WEIGHTS, GOLDEN, *GALLERY) if (folder / name).exists()}
+    names = (CONFIG, WEIGHTS, GOLDEN, EVALUATION, *GALLERY)
+    digests = {name: _sha256(folder / name) for name in names if (folder / name).exists()}
     (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(Manifest(digests)), indent=1) + "\n")
 
 

@@ -20,7 +20,7 @@ PRETEXTS = {  # pretext task, one of `rrzoo.pretext.TASKS` -> the fewest views K
     "relation": (2, "a relation needs two views of an image"),
     "simclr": (2, "SimCLR contrasts views of an image"),
     "rotation": (4, "a view is turned four ways"),
-    "relpos": (2, "a patch is placed beside another"),
+    "relpos": (9, "patches are cut on a grid of 3 x 3"),
     "jigsaw": (9, "the puzzle has nine tiles"),
     "colorization": (1, "an image has to be seen"),
     "counting": (5, "four tiles count what the image counts"),
@@ -95,6 +95,7 @@ def _compared(pretext: str, views: int, batch_size: int, epochs: int) -> Recipe:
         views=views,
         batch_size=batch_size,
         epochs=epochs,
+        loss="bce",
         learning_rate=3e-3,
     )
 
@@ -104,6 +105,7 @@ RECIPES: dict[str, Recipe] = {
         "conv4", "cifar10", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
+    "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
     "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),
     "conv4-cifar10-rotation": _compared("rotation", views=4, batch_size=128, epochs=20),
     "conv4-cifar10-relpos": _compared("relpos", views=9, batch_size=64, epochs=9),
@@ -113,11 +115,10 @@ RECIPES: dict[str, Recipe] = {
     "conv4-cifar10-deepcluster": _compared("deepcluster", views=4, batch_size=128, epochs=20),
     "conv4-cifar10-dim": _compared("dim", views=1, batch_size=512, epochs=80),
     "conv4-cifar10-supervised": _compared("supervised", views=1, batch_size=512, epochs=80),
-    "conv4-cifar10-random": _compared("random", views=1, batch_size=512, epochs=0),
+    "conv4-cifar10-random": _compared("random", views=1, batch_size=64, epochs=0),
     "resnet8-cifar10": Recipe(
         "resnet8", "cifar10", 32, views=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
-    "resnet32-cifar10": Recipe("resnet32", "cifar10", 32, views=16, loss="bce"),
     "conv4-cifar100": Recipe(
         "conv4", "cifar100", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
@@ -202,6 +203,7 @@ class Evaluation:
     auc_same_image: float | None  # two views of one test image against views of two
     auc_same_class: float | None  # two test images of one class against two of different classes
     seeds: int  # number of pre-trainings behind the figures
+    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,12 @@ class ModelConfig:
     random_pair_scores: tuple[float, ...] = ()
     origin: str = ""  # where weights that rrzoo has not trained come from, in words
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse accuracies of other classes than those of the architecture."""
+        known, classes = self.evaluation.class_accuracy if self.evaluation else (), self.architecture.classes
+        if known and len(known) != len(classes):
+            raise errors.ArgumentError(f"class_accuracy has {len(known)} values: {len(classes)} classes are listed")
 
 
 T = TypeVar("T")

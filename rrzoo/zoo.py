@@ -11,7 +11,9 @@ from typing import TypeVar
 import torch
 
 from rrzoo import datasets, errors, hub, model_folder
-from rrzoo.gallery import MANIFEST, Gallery, Progress
+from rrzoo.building import Progress
+from rrzoo.gallery import Gallery
+from rrzoo.gallery_files import MANIFEST
 from rrzoo.model import Model
 from rrzoo.recipes import RECIPES
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import drawing
 import numpy as np
 import reference
 import torch
@@ -288,25 +289,20 @@ def picture(rows: list[Row], caption: str) -> str:
         return left + right * float(np.log(ratio / low) / np.log(high / low))
 
     bottom = top + height * len(rows)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 940 {bottom + 50}" font-family="sans-serif" '
-        'font-size="13"><rect width="100%" height="100%" fill="white"/>',
-        '<text x="12" y="26" font-size="16">rrzoo against the plain PyTorch loop, times as good</text>',
-    ]
+    parts = []
     for tick in (0.1, 0.3, 1, 3, 10, 30, 100, 300):
         if low <= tick <= high:
             parts.append(f'<path d="M{x(tick):.1f} {top}V{bottom}" stroke="{"#555" if tick == 1 else "#ddd"}"/>')
-            parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle" fill="#555">{tick:g}</text>')
+            parts.append(drawing.text(x(tick), bottom + 16, f"{tick:g}"))
     for number, row in enumerate(rows):
         y = top + height * number
         start, end = sorted((x(1.0), x(row.ratio)))
         parts += [
-            f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{row.part}: {row.case}</text>',
+            drawing.text(left - 10, y + 16, f"{row.part}: {row.case}", "black", "end"),
             f'<rect x="{start:.1f}" y="{y + 4}" width="{end - start:.1f}" height="16" fill="#3b6ea8"/>',
-            f'<text x="{end + 5:.1f}" y="{y + 16}">{row.ratio:.1f}</text>',
+            drawing.text(end + 5, y + 16, f"{row.ratio:.1f}", "black", "start"),
         ]
-    parts.append(f'<text x="12" y="{bottom + 40}" fill="#555" font-size="11">{caption}</text></svg>')
-    return "\n".join(parts) + "\n"
+    return drawing.document(940, bottom + 52, "rrzoo against the plain PyTorch loop, times as good", parts, caption)
 
 
 def main() -> None:

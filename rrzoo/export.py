@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrzoo import datasets, evaluate, model_folder, views
+from rrzoo import datasets, evaluate, model_folder, relation_scores
 from rrzoo.datasets import Dataset
 from rrzoo.gallery import Gallery
 from rrzoo.images import to_square
@@ -15,9 +15,7 @@ from rrzoo.model import Model
 from rrzoo.recipes import Architecture, Evaluation, ModelConfig, Recipe, Training
 from rrzoo.train import Pretrained, machine, versions
 
-PAIRS = 20_000  # random pairs behind each relation figure
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
-BATCH = 256
 
 
 def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, test: Dataset, folder: Path) -> Model:
@@ -39,9 +37,7 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     random_pair_scores: tuple[float, ...] = ()
     if head:
         model.known_relation_head.load_state_dict(head.state_dict())
-        left, right = _random_pairs(len(test))
-        scores = model.relate_features(test_features[left], test_features[right])
-        same_class = test.known_labels[left] == test.known_labels[right]
+        scores, same_class = relation_scores.random_pair_scores(model, test_features, test.known_labels)
         auc_same_class = evaluate.auc(scores[same_class], scores[~same_class])
         random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
     _set_probe(model, train_features, train.known_labels)
@@ -89,11 +85,12 @@ def _evaluate(
     knn = evaluate.knn_accuracy
     raw_train, raw_test = (_pixels(dataset, model.config.architecture.image_size) for dataset in (train, test))
     random_train, random_test = random.features(train.images), random.features(test.images)
+    right = model.classify(test.images).argmax(1) == test.known_labels
     return Evaluation(
         data=f"{test.description}, {test.split} split",
         train_images=len(train),
         test_images=len(test),
-        linear_probe=float((model.classify(test.images).argmax(1) == test.known_labels).mean()),
+        linear_probe=float(right.mean()),
         knn=knn(train_features, train.known_labels, test_features, test.known_labels),
         random_weights_linear_probe=evaluate.linear_probe_accuracy(
             random_train, train.known_labels, random_test, test.known_labels
@@ -103,35 +100,21 @@ def _evaluate(
             raw_train, train.known_labels, raw_test, test.known_labels, RAW_PIXEL_ITERATIONS
         ),
         raw_pixels_knn=knn(raw_train, train.known_labels, raw_test, test.known_labels),
-        auc_same_image=_auc_same_image(model, test) if model.relates else None,
+        auc_same_image=evaluate.auc(*relation_scores.view_pair_scores(model, test)) if model.relates else None,
         auc_same_class=auc_same_class,
         seeds=1,
+        class_accuracy=_class_accuracy(right, test.known_labels, len(model.classes)),
     )
+
+
+def _class_accuracy(right: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """Return the share of each class's images that are `right`, bool (N,); nothing where a class has no image."""
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        return ()
+    return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
 def _pixels(dataset: Dataset, size: int) -> np.ndarray:
     """Return images as rows of floats, (N, 3 * size * size), 0 to 1."""
     return to_square(dataset.images, size).reshape(len(dataset), -1).astype(np.float32) / 255
-
-
-@torch.no_grad()
-def _auc_same_image(model: Model, test: Dataset) -> float:
-    """Score two views of one test image against the first view and the next image's second."""
-    mean, std = torch.tensor(test.mean), torch.tensor(test.std)
-    first, second = [], []
-    for start in range(0, len(test), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(test)))
-        drawn = views.draw(0, 0, rows, 2, *test.images.shape[1:3])
-        pixels = torch.from_numpy(test.images[rows]).permute(0, 3, 1, 2)
-        one, two = model(views.apply(pixels, drawn, model.config.architecture.image_size, mean, std)).chunk(2)
-        first.append(one.numpy())
-        second.append(two.numpy())
-    left, right = np.concatenate(first), np.concatenate(second)
-    return evaluate.auc(model.relate_features(left, right), model.relate_features(left, np.roll(right, 1, axis=0)))
-
-
-def _random_pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of 20,000 random pairs of different images."""
-    random = np.random.default_rng(0)
-    left = random.integers(0, count, PAIRS)
-    return left, (left + random.integers(1, count, PAIRS)) % count

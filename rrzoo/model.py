@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
-from rrzoo.gallery import INDEX, Gallery
+from rrzoo.gallery import Gallery
+from rrzoo.gallery_files import INDEX
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.recipes import ModelConfig
 from rrzoo.relation import RelationHead

@@ -20,7 +20,7 @@ PRETEXTS = {  # pretext task, one of `rrzoo.pretext.TASKS` -> the fewest views K
     "relation": (2, "a relation needs two views of an image"),
     "simclr": (2, "SimCLR contrasts views of an image"),
     "rotation": (4, "a view is turned four ways"),
-    "relpos": (2, "a patch is placed beside another"),
+    "relpos": (9, "patches are cut on a grid of 3 x 3"),
     "jigsaw": (9, "the puzzle has nine tiles"),
     "colorization": (1, "an image has to be seen"),
     "counting": (5, "four tiles count what the image counts"),
@@ -201,6 +201,7 @@ class Evaluation:
     auc_same_image: float | None  # two views of one test image against views of two
     auc_same_class: float | None  # two test images of one class against two of different classes
     seeds: int  # number of pre-trainings behind the figures
+    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,14 @@ class ModelConfig:
     evaluation: Evaluation | None = None
     # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
     random_pair_scores: tuple[float, ...] = ()
+    origin: str = ""  # where weights that rrzoo has not trained come from, in words
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse accuracies of other classes than those of the architecture."""
+        known, classes = self.evaluation.class_accuracy if self.evaluation else (), self.architecture.classes
+        if known and len(known) != len(classes):
+            raise errors.ArgumentError(f"class_accuracy has {len(known)} values: {len(classes)} classes are listed")
 
 
 T = TypeVar("T")

@@ -1,10 +1,15 @@
 """How well a ranking by features finds images of the query's class: mean average precision, precision at k."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 BLOCK = 512  # queries at a time: a whole matrix of similarities would not fit
+
+Rescore = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows (Q,) and their hits (Q, k) -> scores (Q, k)
 
 
 def retrieval(features: np.ndarray, labels: np.ndarray, cutoffs: tuple[int, ...] = (1, 10, 100)) -> dict[str, float]:
@@ -19,11 +24,31 @@ def retrieval(features: np.ndarray, labels: np.ndarray, cutoffs: tuple[int, ...]
         "map": mean average precision over the whole ranking, 0 to 1 (Manning et al. 2008, section 8.4), and
         "precision@k": mean share of the query's class among the first k.
     """
+    return _measured(features, labels, cutoffs, None, 0)[0]
+
+
+def reranked_retrieval(
+    features: np.ndarray,
+    labels: np.ndarray,
+    rescore: Rescore,
+    first: int,
+    cutoffs: tuple[int, ...] = (1, 10, 100),
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what `retrieval` returns, and the same after the `first` hits of each query were sorted by `rescore`.
+
+    The highest score comes first, equal scores stay in the order of cosine, and so does what follows the first hits.
+    """
+    plain, sorted_anew = _measured(features, labels, cutoffs, rescore, first)
+    return plain, sorted_anew
+
+
+def _measured(
+    features: np.ndarray, labels: np.ndarray, cutoffs: tuple[int, ...], rescore: Rescore | None, first: int
+) -> list[dict[str, float]]:
     unit = F.normalize(torch.from_numpy(features).float())
     classes = torch.from_numpy(labels)
     cutoffs = tuple(k for k in cutoffs if k < len(unit))
-    ranks = torch.arange(1, len(unit), dtype=torch.float32)
-    precisions, shares = [], []
+    measured: list[list[Tensor]] = [[], []]  # of the plain ranking, of the other one
     for start in range(0, len(unit), BLOCK):
         rows = torch.arange(start, min(start + BLOCK, len(unit)))
         similarity = unit[rows] @ unit.T
@@ -31,12 +56,19 @@ def retrieval(features: np.ndarray, labels: np.ndarray, cutoffs: tuple[int, ...]
         order = similarity.argsort(dim=1, descending=True, stable=True)[:, :-1]
         found = (classes[order] == classes[rows, None]).float()  # (block, N - 1)
         asked = found.any(1)
-        precisions.append(average_precision(found[asked], ranks))
-        shares.append(torch.stack([found[asked, :k].mean(1) for k in cutoffs], 1) if cutoffs else found[asked, :0])
-    result = {"map": float(torch.cat(precisions).mean())}
-    return result | {f"precision@{k}": float(v) for k, v in zip(cutoffs, torch.cat(shares).mean(0), strict=True)}
+        measured[0].append(_precisions(found[asked], cutoffs))
+        if rescore is not None:
+            scores = torch.from_numpy(rescore(rows.numpy(), order[:, :first].numpy()))
+            anew = scores.argsort(dim=1, descending=True, stable=True)
+            found[:, :first] = found[:, :first].gather(1, anew)
+            measured[1].append(_precisions(found[asked], cutoffs))
+    keys = ["map", *(f"precision@{k}" for k in cutoffs)]
+    means = [torch.cat(blocks).mean(0).tolist() for blocks in measured if blocks]
+    return [dict(zip(keys, values, strict=True)) for values in means]
 
 
-def average_precision(found: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-    """Return the mean precision (Q,) over the ranks at which something was found, given 0 or 1 by rank, (Q, N)."""
-    return (found * found.cumsum(1) / ranks).sum(1) / found.sum(1)
+def _precisions(found: Tensor, cutoffs: tuple[int, ...]) -> Tensor:
+    """Return average precision and precisions at `cutoffs`, (Q, 1 + cutoffs), given 0 or 1 by rank, (Q, N)."""
+    ranks = torch.arange(1, found.shape[1] + 1, dtype=torch.float32)
+    average = (found * found.cumsum(1) / ranks).sum(1) / found.sum(1)
+    return torch.stack([average, *(found[:, :k].mean(1) for k in cutoffs)], 1)

@@ -25,7 +25,6 @@ from rrzoo.recipes import Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
-PART_BYTES = 2**22  # of views made at once where they are blocked: they are still in the cache then
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ class Step:
         self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
         self.made: Tensor | None = None  # views of the last step: their memory is used again
-        self.part: Tensor | None = None  # of the views, before it is blocked
 
     def batch(self, epoch: int, numbers: np.ndarray) -> Batch:
         """Return images (M,) of the data set by their numbers."""
@@ -65,23 +63,12 @@ class Step:
         Returns:
             float32 (N, 3, S, S), or blocked, see `conv4.block`.
         """
-        drawn, size, statistics = self.task.draw(batch), self.task.size, (self.mean, self.std)
-        if (
-            self.plain
-            or len(batch) % conv4.LANES
-            or not (isinstance(self.extract, conv4.FastConv4) and self.extract.wants_blocks(len(drawn), size))
-        ):
-            self.made = views.make(batch.images, drawn, size, *statistics, out=self.made)
-            return self.made
-        if self.made is None:
-            at_once = len(batch) * max(1, PART_BYTES // (len(batch) * 3 * size**2 * 4))
-            self.part = torch.empty(min(at_once, len(drawn)), 3, size, size)
+        drawn, size = self.task.draw(batch), self.task.size
+        extract = self.extract
+        blocked = not self.plain and isinstance(extract, conv4.FastConv4) and extract.wants_blocks(len(drawn), size)
+        if self.made is None and blocked:
             self.made = conv4.new_blocks(len(drawn), size)
-        assert self.part is not None  # made together
-        for start in range(0, len(drawn), len(self.part)):
-            some = drawn[start : start + len(self.part)]
-            made = views.make(batch.images, some, size, *statistics, out=self.part[: len(some)])
-            conv4.block(made, self.made[start // conv4.LANES :][: len(some) // conv4.LANES])
+        self.made = views.make(batch.images, drawn, size, self.mean, self.std, out=self.made)
         return self.made
 
     def __call__(self, epoch: int, numbers: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:

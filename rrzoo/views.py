@@ -98,6 +98,24 @@ def uniform(seed: int, epoch: int, images: np.ndarray, views: int, count: int) -
     return _Uniform(seed, epoch, images, views)(np.arange(UNUSED, UNUSED + count))
 
 
+def crops(
+    top: np.ndarray, left: np.ndarray, height: np.ndarray, width: np.ndarray, flip: np.ndarray, grey: np.ndarray
+) -> ViewParameters:
+    """Return the parameters of N views that are cut and scaled, perhaps flipped or grey, and else keep their colours.
+
+    Args:
+        top: int64 (N,), px.
+        left: int64 (N,), px.
+        height: int64 (N,), px.
+        width: int64 (N,), px.
+        flip: bool (N,).
+        grey: bool (N,).
+    """
+    neutral = np.tile(np.array([1, 1, 1, 0], np.float32), (len(top), 1))
+    order = np.tile(ORDERS[:1], (len(top), 1))
+    return ViewParameters(top, left, height, width, flip, np.zeros(len(top), bool), neutral, order, grey)
+
+
 def _draw_crops(uniform: "_Uniform", height: int, width: int) -> tuple[np.ndarray, ...]:
     """Draw crops as torchvision's RandomResizedCrop.get_params: ten tries, then the largest allowed centre crop."""
     low, high = np.log(RATIO)
@@ -165,10 +183,11 @@ def make(
         mean: float (3,) in 0..1.
         std: float (3,).
         out: float32 (N, 3, S, S), contiguous; written and returned. Clearing new memory in every step takes the system
-            up to half of the time of large views.
+            up to half of the time of large views. Or blocked, (N / B, S + 2, S + 2, 3, B), where 8 divides S and B:
+            views last, with a border that is left alone, as `kernels.conv4` takes them.
 
     Returns:
-        float32 (N, 3, S, S), what `apply` returns to 1e-5.
+        float32 (N, 3, S, S), or the blocked `out`: what `apply` returns to 1e-5.
 
     Raises:
         errors.ArgumentError: images, parameters, size or `out` don't fit each other.
@@ -177,7 +196,12 @@ def make(
     kernel = _kernel() if images.device.type == "cpu" else None
     if kernel is None:
         views = apply(images, parameters, size, mean, std)
-        return views if out is None else out.copy_(views)
+        if out is None:
+            return views
+        if out.ndim == 5:
+            out[:, 1:-1, 1:-1] = views.unflatten(0, (-1, out.shape[4])).permute(0, 3, 4, 2, 1)
+            return out
+        return out.copy_(views)
     if out is None:
         # numpy asks for pages of 2 MB where it can: they are cleared faster than those that torch gets
         out = torch.from_numpy(np.empty((len(parameters), 3, size, size), np.float32))
@@ -212,9 +236,15 @@ def _check(images: Tensor, parameters: ViewParameters, size: int, out: Tensor | 
             raise errors.ArgumentError(f"crops reach beyond images of {height} x {width}: draw them for this size")
     if size < 1:
         raise errors.ArgumentError(f"size is {size}: at least 1 is needed")
-    shape = (len(parameters), 3, size, size)
-    if out is not None and (out.dtype != torch.float32 or out.shape != shape or not out.is_contiguous()):
-        raise errors.ArgumentError(f"out is {out.dtype} {tuple(out.shape)}: contiguous torch.float32 {shape} is needed")
+    if out is None:
+        return
+    shapes: list[tuple[int, ...]] = [(len(parameters), 3, size, size)]
+    if out.ndim == 5 and out.shape[4] and not (size % 8 or out.shape[4] % 8 or len(parameters) % out.shape[4]):
+        shapes.append((len(parameters) // out.shape[4], size + 2, size + 2, 3, out.shape[4]))
+    if out.dtype != torch.float32 or out.shape not in shapes or not out.is_contiguous():
+        raise errors.ArgumentError(
+            f"out is {out.dtype} {tuple(out.shape)}: contiguous torch.float32 {shapes[-1]} is needed"
+        )
 
 
 def apply(images: Tensor, parameters: ViewParameters, size: int, mean: Tensor, std: Tensor) -> Tensor:

@@ -81,6 +81,44 @@ def test_regulariser_is_strong_where_features_are_noise(random: np.random.Genera
     assert best > weakest
 
 
+def test_regulariser_is_the_one_that_separate_fits_choose(random: np.random.Generator) -> None:
+    """Each solution starts at its neighbour's, which must not change what is found."""
+    features, labels = blobs(random, 300, 2.5)
+    order = np.random.default_rng(0).permutation(300)
+    held, kept = order[:30], order[30:]
+    rows = features[kept], labels[kept], features[held], labels[held]
+    accuracies = {l2: evaluate.linear_probe_accuracy(*rows, l2=l2) for l2 in evaluate.L2_GRID}
+    best = max(l2 for l2 in accuracies if accuracies[l2] == max(accuracies.values()))
+    assert evaluate.choose_l2(features, labels) == best
+
+
+def test_folds_choose_their_own_regulariser(random: np.random.Generator) -> None:
+    train, test = blobs(random, 120, 2.0), blobs(random, 80, 2.0)
+    folds = np.stack([random.permutation(120)[:40] for _ in range(3)])
+    expected = []
+    for fold in folds:
+        rows = train[0][fold], train[1][fold]
+        expected.append(evaluate.linear_probe_accuracy(*rows, *test, l2=evaluate.choose_l2(*rows)))
+    assert evaluate.linear_probe_fold_accuracies(*train, *test, folds).tolist() == expected
+
+
+def test_the_papers_probe_equals_torchs_adam(random: np.random.Generator) -> None:
+    features, labels = blobs(random, 300, 1.0)
+    x, y = torch.from_numpy(features), torch.from_numpy(labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        layer = torch.nn.Linear(3, 4)
+        optimizer = torch.optim.Adam(layer.parameters(), 1e-3)
+        for _ in range(20):
+            for batch in torch.randperm(300).split(128):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(layer(x[batch]), y[batch]).backward()
+                optimizer.step()
+    weight, bias = evaluate.fit_adam_probe(features, labels, 4, epochs=20, seed=5)
+    np.testing.assert_allclose(weight, layer.weight.detach(), atol=1e-5)
+    np.testing.assert_allclose(bias, layer.bias.detach(), atol=1e-5)
+
+
 def test_the_papers_probe_learns_and_repeats(random: np.random.Generator) -> None:
     train, test = blobs(random, 400, 0.3), blobs(random, 200, 0.3)
     accuracy = evaluate.adam_probe_accuracy(*train, *test)

@@ -1,6 +1,10 @@
 """Galleries: search against brute force, there and back, and everything that can be wrong with one."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +12,8 @@ import pytest
 from PIL import Image
 
 import rrzoo
-from conftest import smooth_image
-from rrzoo import datasets, errors
+from conftest import REPOSITORY, smooth_image
+from rrzoo import batches, datasets, errors
 from rrzoo.recipes import Architecture, ModelConfig
 
 
@@ -186,3 +190,106 @@ def test_what_a_gallery_in_memory_refuses_or_leaves_out(model: rrzoo.Model, phot
             rrzoo.Gallery.from_images(model, [photos / "y.jpg"] * count)
     with pytest.raises(errors.ArgumentError, match="1 labels and 2 images"):
         rrzoo.Gallery.from_images(model, given, ["no"])
+
+
+def same(one: rrzoo.Gallery, other: rrzoo.Gallery) -> None:
+    """Two galleries hold the same."""
+    assert (list(one.sources), one.classes) == (list(other.sources), other.classes)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_allclose(one.features(), other.features(), rtol=1e-5, atol=1e-6)
+    for row in range(len(one)):
+        assert one._pictures.file(row) == other._pictures.file(row)  # type: ignore[attr-defined]
+
+
+class Counting:
+    """A model that counts what it embeds, and fails after `most` images."""
+
+    def __init__(self, model: rrzoo.Model, most: int = 1_000_000) -> None:
+        self.name, self.fingerprint, self.relate_features = model.name, model.fingerprint, model.relate_features
+        self.model, self.most, self.embedded = model, most, 0
+
+    def features(self, images: list[np.ndarray]) -> np.ndarray:
+        if self.embedded + len(images) > self.most:
+            raise KeyboardInterrupt
+        self.embedded += len(images)
+        return self.model.features(images)
+
+
+def test_indexing_a_folder_again_reads_what_changed(
+    model: rrzoo.Model, photos: Path, tmp_path: Path, random: np.random.Generator
+) -> None:
+    saved = tmp_path / "gallery"
+    seen: list[tuple[int, int]] = []
+    rrzoo.Gallery.index_folder(model, photos, saved, lambda *done: seen.append(done))
+    assert seen == [(0, 12), (12, 12)]
+    same(rrzoo.Gallery.load(model, saved), rrzoo.Gallery.build(model, photos))
+
+    unchanged = Counting(model)
+    rrzoo.Gallery.index_folder(unchanged, photos, saved)
+    assert unchanged.embedded == 0
+
+    (photos / "x.png").unlink()
+    (photos / "hills" / "far" / "0.png").rename(photos / "sea" / "moved.png")
+    Image.fromarray(smooth_image(random, 33, 44)).save(photos / "sea" / "1.png")
+    status = (photos / "sea" / "2.png").stat()
+    os.utime(photos / "sea" / "2.png", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    (photos / "new").mkdir()
+    Image.fromarray(smooth_image(random, 50, 60)).save(photos / "new" / "a.jpg")
+    changed = Counting(model)
+    found = rrzoo.Gallery.index_folder(changed, photos, saved)
+    assert changed.embedded == 4
+    same(found, rrzoo.Gallery.build(model, photos))
+    same(rrzoo.Gallery.load(model, saved), found)
+    assert found.classes == ("hills", "new", "sea")
+    assert sorted(path.name for path in saved.iterdir()) == ["gallery.json", "gallery.safetensors", "index.faiss"]
+
+
+def test_an_interrupted_index_goes_on(
+    model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "BATCH", 2)
+    saved = tmp_path / "gallery"
+    with pytest.raises(KeyboardInterrupt):
+        rrzoo.Gallery.index_folder(Counting(model, most=6), photos, saved)
+    with pytest.raises(errors.GalleryError, match=r"gallery\.json is not there"):
+        rrzoo.Gallery.load(model, saved)
+    parts = sorted((saved / ".unfinished").iterdir())
+    assert len(parts) == 3
+    parts[0].write_bytes(parts[0].read_bytes()[:-9])  # cut: not trusted, its two images are read again
+    (saved / ".unfinished" / ".half").write_bytes(b"x")
+    rest = Counting(model)
+    found = rrzoo.Gallery.index_folder(rest, photos, saved)
+    assert rest.embedded == 12 - 6 + 2
+    same(found, rrzoo.Gallery.build(model, photos))
+    assert not (saved / ".unfinished").exists()
+
+
+def test_rows_of_another_model_are_not_taken_over(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    (photos / "y.jpg").write_bytes(b"broken")
+    with pytest.raises(errors.GalleryError, match="Replace or remove it"):
+        rrzoo.Gallery.index_folder(other_model(), photos, tmp_path)
+    rrzoo.Gallery.index_folder(other_model(), photos, tmp_path, skip_broken=True)
+    found = rrzoo.Gallery.index_folder(model, photos, tmp_path, skip_broken=True)
+    same(found, rrzoo.Gallery.build(model, photos, skip_broken=True))
+    assert len(found.skipped) == 1
+
+
+def test_killed_while_indexing(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    code = f"""
+import rrzoo
+from pathlib import Path
+from rrzoo import batches
+batches.BATCH = 1
+model = rrzoo.load("conv4-cifar10")
+saved = Path({str(tmp_path)!r}) / "g"
+rrzoo.Gallery.index_folder(model, {str(photos)!r}, saved, lambda *done: print(*done, flush=True))
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline().split()[0]) < 4:
+            pass
+        process.send_signal(signal.SIGKILL)
+    rest = Counting(model)
+    same(rrzoo.Gallery.index_folder(rest, photos, tmp_path / "g"), rrzoo.Gallery.build(model, photos))
+    assert rest.embedded <= 8

@@ -66,6 +66,23 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     assert (images.read(tmp_path / "grey16.png") == 128).all()
 
 
+def test_large_jpegs_come_smaller_and_true(tmp_path: Path, random: np.random.Generator) -> None:
+    coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    whole = np.asarray(Image.fromarray(coarse).resize((3200, 2400), Image.Resampling.BICUBIC))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(whole).save(tmp_path / "large.jpg", quality=95, exif=exif)
+    shown = images.read(tmp_path / "large.jpg")
+    assert shown.shape == (1600, 1200, 3)
+    turned = Image.fromarray(np.rot90(whole, -1))
+    expected = images.to_square([np.asarray(turned)], 64)
+    assert np.abs(images.to_square([shown], 64).astype(int) - expected).mean() < 1.5
+    with pytest.raises(errors.ImageError, match="more than 1 million pixels"):
+        images.read(tmp_path / "large.jpg", max_pixels=1_000_000)
+    Image.fromarray(whole[:2000, :2000]).save(tmp_path / "below.jpg")
+    assert images.read(tmp_path / "below.jpg").shape == (2000, 2000, 3)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "CMYK", "YCbCr"])
 def test_modes(mode: str) -> None:
     shown = images.read(Image.new("RGB", (9, 7), (200, 40, 40)).convert(mode))
@@ -79,7 +96,19 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
     assert images.read(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
 
 
+def chunk_bomb(kind: bytes, before: bytes) -> bytes:
+    """Return a PNG of one pixel with a compressed chunk of 300 MB."""
+    packed = zlib.compressobj(9)
+    data = before + b"".join(packed.compress(bytes(1_000_000)) for _ in range(300)) + packed.flush()
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    plain = png(1, 1, bytes(2))
+    return plain[:33] + chunk + plain[33:]
+
+
 HOSTILE = {
+    "text-bomb.png": (chunk_bomb(b"zTXt", b"Comment\0\0"), "damaged"),
+    "profile-bomb.png": (chunk_bomb(b"iCCP", b"p\0\0"), "damaged"),
+    "short-header.png": (png(8, 8, b"")[:8] + b"\0\0\0\1IHDR\0" + struct.pack(">I", zlib.crc32(b"IHDR\0")), "damaged"),
     "text.jpg": (b"this is no picture", "not an image"),
     "empty.png": (b"", "not an image"),
     "page.html": (b"<html></html>", "not an image"),

@@ -13,7 +13,7 @@ from PIL import Image
 
 import rrzoo
 from conftest import smooth_image, write_cifar10
-from rrzoo import datasets, errors, evaluate, gallery, train, zoo
+from rrzoo import batches, datasets, errors, evaluate, train, zoo
 from rrzoo.__main__ import main
 from rrzoo.datasets import stl10
 from rrzoo.export import export
@@ -95,7 +95,7 @@ def test_a_gallery_is_built_a_batch_at_a_time(model: rrzoo.Model, random: np.ran
     dataset = replace(clay, name="watched", images=watched, labels=clay.known_labels[:600])
     built = rrzoo.Gallery.build(model, dataset, lambda done, total: seen.append((done, total)))
     assert len(built) == 600
-    assert watched.most == gallery.BATCH
+    assert watched.most == batches.BATCH
     assert seen == [(256, 600), (512, 600), (600, 600)]
 
 
@@ -137,6 +137,26 @@ def test_a_folder_is_indexed(model: rrzoo.Model, photos: Path, capsys: pytest.Ca
         assert [opened.classes[label] if label >= 0 else None for label in opened.labels] == [None, "hill", "sea"]
 
 
+def test_a_folder_is_searched(model: rrzoo.Model, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = str(photos / "hill" / "c.png")
+    main(["index", str(photos), "--model", model.name])
+    main(["index", str(photos), "--model", model.name])
+    assert "(0 read, 0 images/s)" in capsys.readouterr().out
+    main(["search", image, "--model", model.name, "--gallery", "photos", "-k", "2", "--json"])
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["source"], first["label"]) == ("hill/c.png", "hill")
+    assert first["score"] == pytest.approx(1, abs=1e-5)
+    assert 0 <= second["relation"] <= 1
+    main(["search", image, "--model", model.name, "--gallery", str(photos), "--rerank"])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["score", "relation", "label", "source"]
+    relations = [float(line.split()[1]) for line in lines]
+    assert len(relations) == 4
+    assert relations == sorted(relations, reverse=True)
+    main(["search", image, "--model", model.name])
+    assert "clay10/test/" in capsys.readouterr().out
+
+
 def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(zoo.open_gallery(model, "clay10")) == 1000
     assert len(zoo.open_gallery(model, photos)) == 4
@@ -157,6 +177,8 @@ def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path, mon
         (["index", "stl10", "--model", "conv4-cifar10"], "(2.6 GB) with: python -m rrzoo data stl10 --download"),
         (["index", "stl10", "--model", "conv4-cifar"], "did you mean conv4-cifar10"),
         (["index", ".", "--model", "conv4-cifar10", "--split", "train"], "a folder has no splits"),
+        (["search", "none.jpg", "--model", "conv4-cifar10"], "none.jpg: there is no such file"),
+        (["search", "none.jpg", "--model", "conv4-cifar10", "--gallery", "attic"], "no gallery 'attic'"),
         (["data", "clay10", "--download"], "it ships with rrzoo"),
         (["data", "cifar10"], "(170 MB) with: python -m rrzoo data cifar10 --download"),
     ],
@@ -222,3 +244,6 @@ def test_the_card_counts_the_images_of_pretraining(tmp_path: Path) -> None:
     assert exported.config.training.images == 70
     assert exported.config.evaluation is not None
     assert exported.config.evaluation.train_images == 40
+    right = exported.classify(labelled.images).argmax(1) == labelled.labels
+    classes = [right[labelled.labels == number].mean() for number in range(10)]
+    assert exported.config.evaluation.class_accuracy == pytest.approx(classes)

@@ -16,16 +16,25 @@ LAYERS = [
     {"kernels"},
     {"views", "relation"},
     {"recipes", "datasets"},
-    {"evaluate", "retrieval", "gallery", "card", "pretext"},
-    {"model"},
-    {"model_folder", "measure", "explain"},
-    {"train", "hub"},
+    {"reports"},
+    {"evaluate", "retrieval", "report_text", "batches", "thumbnails", "pretext"},
+    {"gallery_files"},
+    {"building"},
+    {"gallery"},
+    {"model", "card"},
+    {"model_folder", "relation_scores", "fine_tuning", "explain"},
+    {"train", "hub", "measure", "evaluation_file"},
     {"zoo"},
-    {"export", "demo"},
+    {"export", "demo", "verify"},
     {"__init__"},
     {"__main__"},
 ]
-ONLY_USERS = {"faiss": {"gallery"}, "torchvision": {"backbones"}, "huggingface_hub": {"hub"}, "gradio": set()}
+ONLY_USERS = {
+    "faiss": {"gallery", "pretext"},
+    "torchvision": {"backbones"},
+    "huggingface_hub": {"hub"},
+    "gradio": set(),
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import rrzoo
-from rrzoo import card, errors, model_folder, zoo
+from rrzoo import card, errors, evaluation_file, model_folder, zoo
 from rrzoo.recipes import Architecture, ModelConfig
 
 SHIPPED = sorted(path.name for path in zoo.SHIPPED.iterdir())
@@ -31,7 +31,9 @@ def test_shipped_models_compute_what_they_did_when_exported(name: str) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_cards_are_those_of_their_configs(name: str) -> None:
     config = model_folder.read_config(zoo.SHIPPED / name)
-    assert (zoo.SHIPPED / name / "README.md").read_text() == card.render(config)
+    assert (zoo.SHIPPED / name / "README.md").read_text() == card.render(
+        config, evaluation_file.read(zoo.SHIPPED / name)
+    )
     assert config.name == name
     assert not list((zoo.SHIPPED / name).glob("*.p*"))  # no pickle: .pt, .pth, .pkl
 

@@ -88,6 +88,21 @@ def test_kernel_equals_torch(height: int, width: int, size: int) -> None:
     assert difference(fast, slow) < 1e-5
 
 
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 32), (96, 96, 32), (30, 20, 40)])
+def test_blocked_views_equal_torch(monkeypatch: pytest.MonkeyPatch, height: int, width: int, size: int) -> None:
+    images = photographs(6, height, width)  # a block of 16 holds views of some images thrice
+    drawn = views.draw(8, 0, np.arange(6), 8, height, width)
+    blocked = [torch.full((3, size + 2, size + 2, 3, 16), 7.0) for _ in range(2)]
+    views.make(images, drawn, size, MEAN, STD, out=blocked[0])
+    monkeypatch.setattr(views, "_kernel", lambda: None)
+    views.make(images, drawn, size, MEAN, STD, out=blocked[1])
+    expected = views.apply(images, drawn, size, MEAN, STD)
+    for out in blocked:
+        assert difference(out[:, 1:-1, 1:-1].permute(0, 4, 3, 1, 2).flatten(0, 1), expected) < 1e-5
+        out[:, 1:-1, 1:-1] = 7.0
+        assert (out == 7.0).all()  # the border is left alone
+
+
 @pytest.mark.parametrize("size", [8, 20, 64])
 @pytest.mark.parametrize("height", [1, 2, 31])
 @pytest.mark.parametrize("width", [1, 5, 64])
@@ -189,6 +204,14 @@ def test_what_does_not_fit_is_refused() -> None:
         views.make(images, drawn, 0, MEAN, STD)
     with pytest.raises(errors.ArgumentError, match="contiguous"):
         views.make(images, drawn, 32, MEAN, STD, out=torch.empty(8, 32, 32, 3).permute(0, 3, 1, 2))
+    for size, shape in (
+        (32, (1, 34, 34, 3, 16)),
+        (32, (2, 34, 34, 3, 4)),
+        (33, (1, 35, 35, 3, 8)),
+        (32, (1, 1, 1, 3, 0)),
+    ):
+        with pytest.raises(errors.ArgumentError, match=f"{size}, {size}. is needed"):
+            views.make(images, drawn, size, MEAN, STD, out=torch.empty(shape))
 
 
 def test_without_numba_the_torch_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

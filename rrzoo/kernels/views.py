@@ -1,28 +1,23 @@
 """The K random views of `rrzoo.views` on the CPU, one view after another: equal to `rrzoo.views.apply` to 1e-5.
 
-What makes it fast: a view stays in cache from its first operation to its last, and loops run over contiguous float32
-without branches, so that LLVM turns them into vector instructions. Every view is computed by itself: results don't
-depend on the number of threads.
+What makes it fast: a view is made strip by strip, so that every operation finds its strip in the first-level cache.
+Only contrast waits for all strips, since it needs the mean of the whole view. Loops run over contiguous float32 without
+branches or divisions, so that LLVM turns them into vector instructions. Every view is computed by itself: results
+don't depend on the number of threads.
 
-All loops are in this one file because numba's cache notices changes only of the file that holds the entry point.
+All loops are in this one file because numba's cache notices changes only of the file that holds the entry point; the
+steps that are written in LLVM's language are in `pixels`.
 """
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+
+from rrzoo.kernels.pixels import LANES, SQUARE, UNPACKED, mix_lines, mix_pixels, split, turn, where_above, where_equal
 
 f32 = np.float32
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # as in `rrzoo.views`, which imports this module
-FLOAT, INT = ir.FloatType(), ir.IntType(32)
-FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]  # of the CPU that numba compiles for
-if "+avx512f" in FEATURES:  # LANES: pixels of one vector
-    LANES, PERMUTE = 16, "llvm.x86.avx512.permvar.sf.512"
-else:
-    LANES, PERMUTE = 8, "llvm.x86.avx2.permps" if "+avx2" in FEATURES else ""
+STRIP = 1024  # pixels of a view that are treated together: 12 KB
+PADDING = LANES + 1  # elements that may be read or written beyond the last one of some arrays
 DRAWN = np.dtype(  # of one row of `ViewParameters`
     [(name, np.int64) for name in ("top", "left", "height", "width")]
     + [(name, np.bool_) for name in ("flip", "jitter", "grey")]
@@ -34,83 +29,16 @@ compiled = numba.njit(fastmath=True, boundscheck=False, error_model="numpy")
 compiled_parallel = numba.njit(parallel=True, fastmath=True, boundscheck=False, error_model="numpy", cache=True)
 
 
-@intrinsic
-def _where_equal(typing, a, b, then, otherwise):
-    """Return `then if a == b else otherwise` by a select: a branch would keep its loop from being vectorised."""
-
-    def code(context, builder, signature, arguments):
-        a, b, then, otherwise = arguments
-        return builder.select(builder.fcmp_ordered("==", a, b), then, otherwise)
-
-    return types.float32(types.float32, types.float32, types.float32, types.float32), code
-
-
-def _load(builder, address, element=FLOAT):
-    return builder.load(builder.inttoptr(address, ir.VectorType(element, LANES).as_pointer()), align=4)
-
-
-def _store_mix(builder, near, above, far, below, address):
-    total = builder.fadd(builder.fmul(near, above), builder.fmul(far, below), flags=("contract",))
-    builder.store(total, builder.inttoptr(address, total.type.as_pointer()), align=4)
-
-
-def _pick(builder, values, indices):
-    """Return the elements of the vector `values` at `indices`, 0 to LANES - 1: one instruction where there is one."""
-    if PERMUTE:
-        function = ir.FunctionType(values.type, [values.type, indices.type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, function, PERMUTE), [values, indices])
-    result = ir.Constant(values.type, ir.Undefined)
-    for j in range(LANES):
-        index = builder.extract_element(indices, ir.Constant(INT, j))
-        result = builder.insert_element(result, builder.extract_element(values, index), ir.Constant(INT, j))
-    return result
-
-
-@intrinsic
-def _mix_pixels(typing, row, indices, near, far, out):
-    """Write out[j] = near[j] * row[indices[j]] + far[j] * row[indices[j] + 1] for j < LANES; 0 <= indices[j] < LANES.
-
-    Arguments are addresses, of int32 (indices) and float32. Shuffling a vector is many times faster than gathering
-    from memory.
-    """
-
-    def code(context, builder, signature, arguments):
-        row, indices, near, far, out = arguments
-        indices = _load(builder, indices, INT)
-        left = _pick(builder, _load(builder, row), indices)
-        right = _pick(builder, _load(builder, builder.add(row, ir.Constant(row.type, 4))), indices)
-        _store_mix(builder, _load(builder, near), left, _load(builder, far), right, out)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), code
-
-
-@intrinsic
-def _mix_lines(typing, near, above, far, below, out):
-    """Write out[j] = near * above[j] + far * below[j] for j < LANES; all but the factors are addresses of float32."""
-
-    def code(context, builder, signature, arguments):
-        near, above, far, below, out = arguments
-        first, everywhere = ir.Constant(INT, 0), ir.Constant(ir.VectorType(INT, LANES), [0] * LANES)
-        spread = []
-        for factor in (near, far):
-            vector = builder.insert_element(ir.Constant(ir.VectorType(FLOAT, LANES), ir.Undefined), factor, first)
-            spread.append(builder.shuffle_vector(vector, vector, everywhere))
-        _store_mix(builder, spread[0], _load(builder, above), spread[1], _load(builder, below), out)
-        return context.get_dummy_value()
-
-    return types.void(types.float32, types.int64, types.float32, types.int64, types.int64), code
-
-
 @compiled
 def _unpack(pixels, planes):
-    """Spread uint8 (H, W, 3) over float32 (3, H, >= W), 0 to 1."""
-    height, width, _ = pixels.shape
-    for y in range(height):
+    """Write uint8 (H, W, 3) as uint8 (3, H, W)."""
+    rgb, flat = pixels.reshape(-1, 3), planes.reshape(3, -1)
+    together = len(rgb) // UNPACKED * UNPACKED
+    for i in range(0, together, UNPACKED):
+        split(pixels.ctypes.data + 3 * i, planes.ctypes.data + i, flat.strides[0])
+    for i in range(together, len(rgb)):
         for c in range(3):
-            row = planes[c, y]
-            for x in range(width):
-                row[x] = f32(1 / 255) * f32(pixels[y, x, c])
+            flat[c, i] = rgb[i, c]
 
 
 @compiled
@@ -120,8 +48,8 @@ def _taps(length, size):
 
 
 @compiled
-def _weigh(length, size, flip, first, weights):
-    """Write which pixels of a crop make up each output pixel o: weights[k, o] of pixel first[o] + k.
+def _weigh(length, size, flip, level, first, weights):
+    """Write which pixels of a crop make up each output pixel o: weights[k, o] of pixel first[o] + k, `level` in all.
 
     The triangle filter of `rrzoo.views._bilinear_weights`. An enlarged crop has two pixels for each output pixel;
     then all of `first` is written, and what is beyond `size` repeats the border.
@@ -130,6 +58,7 @@ def _weigh(length, size, flip, first, weights):
         length: of the crop, px.
         size: of the view, px.
         flip: whether to mirror.
+        level: of a pixel of 1.
         first: int32 (>= size,).
         weights: float32 (>= _taps(length, size), >= size).
     """
@@ -139,8 +68,9 @@ def _weigh(length, size, flip, first, weights):
             place = ((size - 1 - o if flip else o) + 0.5) * scale - 0.5
             place = min(max(place, 0.0), length - 1.0)
             first[o] = np.int32(place)
-            weights[1, o] = f32(place - np.floor(place))
-            weights[0, o] = f32(1) - weights[1, o]
+            share = f32(place - np.floor(place))
+            weights[1, o] = level * share
+            weights[0, o] = level * (f32(1) - share)
         return
     for o in range(size):
         mirrored = size - 1 - o if flip else o
@@ -153,70 +83,78 @@ def _weigh(length, size, flip, first, weights):
             weights[k, o] = f32(share) if low + k < high else f32(0)
             total += weights[k, o]
         for k in range(_taps(length, size)):
-            weights[k, o] /= total
+            weights[k, o] *= level / total
         first[o] = low
 
 
 @compiled
-def _scale_rows(plane, drawn, size, scratch):
-    """Cut a crop out of `plane`, float32 (H, > W), and scale its rows to `size` pixels: the first of `scratch`."""
-    rows, _, _, first, weights, bases = scratch
+def _weigh_crop(drawn, size, scratch):
+    """Fill all of `scratch` that depends on the crop alone."""
+    first_row, row_weights, first, weights, bases, indices, _ = scratch
+    _weigh(drawn.height, size, False, f32(1 / 255), first_row, row_weights)
+    _weigh(drawn.width, size, drawn.flip, f32(1), first, weights)
     if drawn.width > size:
-        for y in range(drawn.height):
-            source, target = plane[drawn.top + y, drawn.left :], rows[y]
-            target[:] = f32(0)
-            for k in range(_taps(drawn.width, size)):
-                weight = weights[k]
-                for x in range(size):
-                    target[x] += weight[x] * source[first[x] + k]
         return
-    # addresses instead of arrays: checking and slicing these would take longer than the few steps of a row
-    near, far, indices = weights[0].ctypes.data, weights[1].ctypes.data, first.ctypes.data
-    for y in range(drawn.height):
-        source = plane.ctypes.data + (drawn.top + y) * plane.strides[0] + 4 * drawn.left
-        target = rows.ctypes.data + y * rows.strides[0]
-        for g in range(len(bases)):
-            at = 4 * LANES * g
-            _mix_pixels(source + 4 * bases[g], indices + at, near + at, far + at, target + at)
+    for g in range(len(bases)):  # the first pixels of LANES neighbours are less than LANES apart: count from the lowest
+        start = _start(g, size)
+        bases[g] = min(first[start], first[start + LANES - 1])
+        for j in range(LANES):
+            indices[g, j] = first[start + j] - bases[g]
 
 
 @compiled
-def _scale_columns(height, size, scratch, plane):
-    """Scale the columns of a crop to `size` pixels: write `plane`, float32 (size * size,)."""
-    rows, first, weights, _, _, _ = scratch
-    if height > size or size % LANES:
-        for y in range(size):
-            line = plane[y * size : (y + 1) * size]
-            line[:] = f32(0)
-            for k in range(_taps(height, size)):
-                source = rows[min(first[y] + k, height - 1)]
+def _start(group, size):
+    """Return the first column of LANES output columns: groups overlap where LANES does not divide `size`."""
+    return max(min(group * LANES, size - LANES), 0)
+
+
+@compiled
+def _scale_rows(plane, drawn, size, start, stop, lines, first, weights):
+    """Scale the columns of a crop of `plane`, uint8 (H, W): write output rows `start` to `stop` into `lines`."""
+    corner = plane.ctypes.data + drawn.top * plane.strides[0] + drawn.left
+    for y in range(start, stop):
+        if drawn.height <= size:
+            # addresses instead of arrays: checking and slicing these would take longer than the few steps of a row
+            line = lines.ctypes.data + (y - start) * lines.strides[0]
+            above = corner + first[y] * plane.strides[0]
+            below = corner + min(first[y] + 1, drawn.height - 1) * plane.strides[0]
+            vectors = (drawn.width + LANES - 1) // LANES
+            mix_lines(weights[0, y], above, weights[1, y], below, line, vectors)
+        else:
+            total = lines[y - start]
+            total[: drawn.width] = f32(0)
+            for k in range(_taps(drawn.height, size)):
+                row = plane[drawn.top + min(first[y] + k, drawn.height - 1), drawn.left :]
                 weight = weights[k, y]
-                for x in range(size):
-                    line[x] += weight * source[x]
-        return
-    for y in range(size):
-        line = plane.ctypes.data + 4 * size * y
-        above = rows.ctypes.data + first[y] * rows.strides[0]
-        below = rows.ctypes.data + min(first[y] + 1, height - 1) * rows.strides[0]
-        for at in range(0, 4 * size, 4 * LANES):
-            _mix_lines(weights[0, y], above + at, weights[1, y], below + at, line + at)
+                for x in range(drawn.width):
+                    total[x] += weight * f32(row[x])
 
 
 @compiled
-def _resized_crop(planes, drawn, size, scratch, view):
-    """Cut, scale and flip: write `view`, float32 (3, size * size)."""
-    _, first_row, row_weights, first, weights, bases = scratch
-    _weigh(drawn.height, size, False, first_row, row_weights)
-    _weigh(drawn.width, size, drawn.flip, first, weights)
-    if drawn.width <= size:  # the first pixels of LANES neighbours are less than LANES apart: count from the lowest
+def _scale_columns(lines, rows, drawn, size, scratch, out):
+    """Scale `rows` lines of a crop to `size` pixels and flip them: write `out`, float32 (rows * size + PADDING,)."""
+    _, _, first, weights, bases, indices, _ = scratch
+    if drawn.width <= size:
         for g in range(len(bases)):
-            group = first[g * LANES : (g + 1) * LANES]
-            bases[g] = min(group[0], group[LANES - 1])
-            for j in range(LANES):
-                group[j] -= bases[g]
-    for c in range(3):
-        _scale_rows(planes[c], drawn, size, scratch)
-        _scale_columns(drawn.height, size, scratch, view[c])
+            start = _start(g, size)
+            mix_pixels(
+                lines.ctypes.data + 4 * bases[g],
+                lines.strides[0],
+                indices[g].ctypes.data,
+                weights[0, start:].ctypes.data,
+                weights[1, start:].ctypes.data,
+                out.ctypes.data + 4 * start,
+                4 * size,
+                rows,
+            )
+        return
+    for y in range(rows):
+        line, total = lines[y], out[y * size : (y + 1) * size]
+        total[:] = f32(0)
+        for k in range(_taps(drawn.width, size)):
+            weight = weights[k]
+            for x in range(size):
+                total[x] += weight[x] * line[first[x] + k]
 
 
 @compiled
@@ -225,8 +163,8 @@ def _luma(red, green, blue):
 
 
 @compiled
-def _clamp(value):
-    return min(max(value, f32(0)), f32(1))
+def _clamp(value, low, high):
+    return min(max(value, low), high)
 
 
 @compiled
@@ -234,9 +172,9 @@ def _blend(red, green, blue, factor, level):
     """Blend with a level of grey: with black this is brightness, with the mean luma it is contrast."""
     rest = (f32(1) - factor) * level
     for i in range(len(red)):
-        red[i] = _clamp(factor * red[i] + rest)
-        green[i] = _clamp(factor * green[i] + rest)
-        blue[i] = _clamp(factor * blue[i] + rest)
+        red[i] = _clamp(factor * red[i] + rest, f32(0), f32(1))
+        green[i] = _clamp(factor * green[i] + rest, f32(0), f32(1))
+        blue[i] = _clamp(factor * blue[i] + rest, f32(0), f32(1))
 
 
 @compiled
@@ -244,84 +182,168 @@ def _saturation(red, green, blue, factor):
     for i in range(len(red)):
         r, g, b = red[i], green[i], blue[i]
         rest = (f32(1) - factor) * _luma(r, g, b)
-        red[i] = _clamp(factor * r + rest)
-        green[i] = _clamp(factor * g + rest)
-        blue[i] = _clamp(factor * b + rest)
+        red[i] = _clamp(factor * r + rest, f32(0), f32(1))
+        green[i] = _clamp(factor * g + rest, f32(0), f32(1))
+        blue[i] = _clamp(factor * b + rest, f32(0), f32(1))
 
 
 @compiled
 def _hue(red, green, blue, factor):
-    shift = f32(6) * factor
+    """Turn the hue. All is multiplied by chroma, which saves the division by it: a sixth of the circle is `chroma`."""
+    shift = f32(6) * (factor - np.floor(factor))
     for i in range(len(red)):
         r, g, b = red[i], green[i], blue[i]
-        value, low = max(r, max(g, b)), min(r, min(g, b))
-        chroma = value - low
-        inverse = f32(1) / max(chroma, f32(1e-7))  # with less chroma than this, hue doesn't show
-        green_or_blue = _where_equal(value, g, f32(2) + (b - r) * inverse, f32(4) + (r - g) * inverse)
-        sixths = _where_equal(value, r, (g - b) * inverse, green_or_blue) + shift
-        sixths -= f32(6) * np.floor(sixths * f32(1 / 6))
-        red[i] = low + chroma * _clamp(abs(sixths - f32(3)) - f32(1))
-        green[i] = low + chroma * _clamp(f32(2) - abs(sixths - f32(2)))
-        blue[i] = low + chroma * _clamp(f32(2) - abs(sixths - f32(4)))
+        high, low = max(r, max(g, b)), min(r, min(g, b))
+        chroma = high - low
+        green_or_blue = where_equal(high, g, f32(2) * chroma + (b - r), f32(4) * chroma + (r - g))
+        sixths = where_equal(high, r, g - b, green_or_blue) + shift * chroma  # -1 to 11
+        sixths = where_above(sixths, f32(5) * chroma, sixths - f32(6) * chroma, sixths)  # -1 to 5
+        red[i] = _clamp(abs(sixths - f32(3) * chroma) + (low - chroma), low, high)
+        green[i] = _clamp((low + f32(2) * chroma) - abs(sixths - f32(2) * chroma), low, high)
+        blue[i] = _clamp(abs(sixths - chroma) + (low - chroma), low, high)
 
 
 @compiled
-def _mean_luma(red, green, blue):
+def _sum_luma(red, green, blue):
     total = f32(0)
     for i in range(len(red)):
         total += _luma(red[i], green[i], blue[i])
-    return total / f32(len(red))
+    return total
 
 
 @compiled
-def _normalise(red, green, blue, grey, scale, offset):
+def _grey(red, green, blue):
     for i in range(len(red)):
-        r, g, b = red[i], green[i], blue[i]
-        if grey:
-            r = g = b = _luma(r, g, b)
-        red[i] = scale[0] * r + offset[0]
-        green[i] = scale[1] * g + offset[1]
-        blue[i] = scale[2] * b + offset[2]
+        red[i] = green[i] = blue[i] = _luma(red[i], green[i], blue[i])
 
 
 @compiled
-def _make_one(planes, drawn, size, scale, offset, scratch, view):
-    """Write one view, float32 (3, size * size), of float32 `planes` (3, H, > W)."""
-    _resized_crop(planes, drawn, size, scratch, view)
-    red, green, blue = view[0], view[1], view[2]
+def _adjust(view, start, stop, drawn, places, mean):
+    """Adjust the colours of pixels `start` to `stop` by the operations at `places` of the order; `mean` is of luma."""
+    red, green, blue = view[0, start:stop], view[1, start:stop], view[2, start:stop]
+    for place in range(places[0], places[1]):
+        operation = drawn.order[place]
+        factor = drawn.factors[operation]
+        if operation == BRIGHTNESS:
+            _blend(red, green, blue, factor, f32(0))
+        elif operation == CONTRAST:
+            _blend(red, green, blue, factor, mean)
+        elif operation == SATURATION:
+            _saturation(red, green, blue, factor)
+        elif operation == HUE:
+            _hue(red, green, blue, factor)
+
+
+@compiled
+def _contrast_place(drawn):
+    for place in range(4):
+        if drawn.order[place] == CONTRAST:
+            return place
+    return 4
+
+
+@compiled
+def _strip_rows(size):
+    return max(STRIP // size, 1)
+
+
+@compiled
+def _begin(planes, drawn, size, scratch, view):
+    """Write one view, float32 (3, size * size), of uint8 `planes` (3, H, W) up to contrast; return its mean luma."""
+    lines = scratch[-1]
+    total = f32(0)
+    _weigh_crop(drawn, size, scratch)
+    for start in range(0, size, _strip_rows(size)):
+        stop = min(start + _strip_rows(size), size)
+        for c in range(3):
+            _scale_rows(planes[c], drawn, size, start, stop, lines, scratch[0], scratch[1])
+            _scale_columns(lines, stop - start, drawn, size, scratch, view[c, start * size :])
+        if drawn.jitter:
+            first, last = start * size, stop * size
+            _adjust(view, first, last, drawn, (0, _contrast_place(drawn)), f32(0))
+            total += _sum_luma(view[0, first:last], view[1, first:last], view[2, first:last])
+    return total / f32(size * size)
+
+
+@compiled
+def _finish(view, start, stop, drawn, mean):
+    """Change pixels `start` to `stop` of what `_begin` left, from contrast on."""
     if drawn.jitter:
-        for operation in drawn.order:
-            factor = drawn.factors[operation]
-            if operation == BRIGHTNESS:
-                _blend(red, green, blue, factor, f32(0))
-            elif operation == CONTRAST:
-                _blend(red, green, blue, factor, _mean_luma(red, green, blue))
-            elif operation == SATURATION:
-                _saturation(red, green, blue, factor)
-            elif operation == HUE:
-                _hue(red, green, blue, factor)
-    _normalise(red, green, blue, drawn.grey, scale, offset)
+        _adjust(view, start, stop, drawn, (_contrast_place(drawn), 4), mean)
+    if drawn.grey:
+        _grey(view[0, start:stop], view[1, start:stop], view[2, start:stop])
+
+
+@compiled
+def _scratch(height, width, size):
+    """Return room for what making one view takes."""
+    groups = (size + LANES - 1) // LANES
+    taps = _taps(max(height, width), size)
+    return (
+        np.empty(groups * LANES, np.int32),  # first row of each output row
+        np.empty((taps, groups * LANES), np.float32),  # weights of rows
+        np.empty(groups * LANES, np.int32),  # first column of each output column
+        np.empty((taps, groups * LANES), np.float32),  # weights of columns
+        np.empty(groups, np.int32),  # first column of each LANES output columns
+        np.empty((groups, LANES), np.int32),  # columns of the output columns, from there on
+        # lines of the crop, scaled, as many as a strip has; no read beyond a line meets a NaN
+        np.zeros((_strip_rows(size), width + LANES + max(PADDING, taps)), np.float32),
+    )
 
 
 @compiled_parallel
-def _make(pixels, drawn, size, scale, offset, out):
-    """Write all views, float32 (N, 3, size * size), of uint8 `pixels` (M, H, W, 3)."""
+def _make(pixels, planes, drawn, size, scale, offset, room, out):
+    """Write all views, float32 (N, 3, size * size), of uint8 `pixels` (M, H, W, 3); planes and room are scratch."""
     count, height, width, _ = pixels.shape
-    padded = (size + LANES - 1) // LANES * LANES
-    taps = _taps(max(height, width), size)
+    area, strip = size * size, _strip_rows(size) * size
     for m in numba.prange(count):
-        planes = np.zeros((3, height, width + LANES + taps), np.float32)  # no read beyond a row meets a NaN
-        scratch = (
-            np.empty((height, padded), np.float32),  # rows of the crop, scaled
-            np.empty(padded, np.int32),  # first row of each output row
-            np.empty((taps, padded), np.float32),  # weights of rows
-            np.empty(padded, np.int32),  # first column of each output column
-            np.empty((taps, padded), np.float32),  # weights of columns
-            np.empty(padded // LANES, np.int32),  # first column of each LANES output columns
-        )
-        _unpack(pixels[m], planes)
-        for n in range(m, len(drawn), count):
-            _make_one(planes, drawn[n], size, scale, offset, scratch, out[n])
+        _unpack(pixels[m], planes[m])
+    for n in numba.prange(len(drawn)):
+        scratch = _scratch(height, width, size)
+        view = room[numba.get_thread_id(), 0, : 3 * area].reshape(3, area)
+        mean = _begin(planes[n % count], drawn[n], size, scratch, view)
+        for start in range(0, area, strip):
+            stop = min(start + strip, area)
+            _finish(view, start, stop, drawn[n], mean)
+            for c in range(3):
+                made, target = view[c, start:stop], out[n, c, start:stop]
+                for i in range(stop - start):
+                    target[i] = scale[c] * made[i] + offset[c]
+
+
+@compiled_parallel
+def _make_blocks(pixels, planes, drawn, size, scale, offset, room, out):
+    """Write all views blocked, float32 (N / B, size + 2, size + 2, 3, B): as `_make`, but for the layout of `out`."""
+    count, height, width, _ = pixels.shape
+    area, rows, block_size = size * size, _strip_rows(size), out.shape[4]
+    for m in numba.prange(count):
+        _unpack(pixels[m], planes[m])
+    for block in numba.prange(len(out)):
+        scratch = _scratch(height, width, size)
+        views = room[numba.get_thread_id()]
+        means = np.empty(block_size, np.float32)
+        for j in range(block_size):
+            n = block * block_size + j
+            view = views[j, : 3 * area].reshape(3, area)
+            means[j] = _begin(planes[n % count], drawn[n], size, scratch, view)
+        for start in range(0, size, rows):
+            stop = min(start + rows, size)
+            for j in range(block_size):
+                view = views[j, : 3 * area].reshape(3, area)
+                _finish(view, start * size, stop * size, drawn[block * block_size + j], means[j])
+            for y in range(start, stop):
+                for x in range(0, size, SQUARE):
+                    for c in range(3):
+                        for j in range(0, block_size, SQUARE):
+                            turn(
+                                views.ctypes.data + j * views.strides[0] + 4 * (c * area + y * size + x),
+                                views.strides[0],
+                                out.ctypes.data + block * out.strides[0] + (y + 1) * out.strides[1]
+                                + (x + 1) * out.strides[2] + c * out.strides[3] + 4 * j,
+                                out.strides[2],
+                                scale[c],
+                                offset[c],
+                            )  # fmt: skip
 
 
 def make(pixels, parameters, mean, std, out):
@@ -332,10 +354,18 @@ def make(pixels, parameters, mean, std, out):
         parameters: of N = K * M views; crops must lie within the images: nothing checks it here.
         mean: float32 (3,) in 0..1.
         std: float32 (3,).
-        out: float32 (N, 3, S, S), contiguous.
+        out: float32 (N, 3, S, S), contiguous; or blocked, (N / B, S + 2, S + 2, 3, B), whose border is left alone; then
+            SQUARE must divide S and B.
     """
-    size = out.shape[-1]
+    blocked = out.ndim == 5
+    count, height, width, _ = pixels.shape
+    size = out.shape[1] - 2 if blocked else out.shape[-1]
     drawn = np.empty(len(parameters), DRAWN)
     for field in DRAWN.fields:
         drawn[field] = getattr(parameters, field)
-    _make(pixels, drawn, size, 1 / std, -mean / std, out.reshape(-1, 3, size * size))
+    planes = np.empty(3 * count * height * width + PADDING, np.uint8)[:-PADDING].reshape(count, 3, height, width)
+    # views that are a power of two of bytes apart would drive each other out of the cache: so the padding
+    room = np.empty((numba.get_num_threads(), out.shape[4] if blocked else 1, 3 * size**2 + PADDING), np.float32)
+    if not blocked:
+        out = out.reshape(-1, 3, size**2)
+    (_make_blocks if blocked else _make)(pixels, planes, drawn, size, 1 / std, -mean / std, room, out)

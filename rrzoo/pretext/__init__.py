@@ -2,8 +2,14 @@
 
 from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
+from rrzoo.pretext.colorization import Colorization
+from rrzoo.pretext.counting import Counting
+from rrzoo.pretext.deepcluster import DeepCluster
+from rrzoo.pretext.dim import DeepInfoMax
+from rrzoo.pretext.jigsaw import Jigsaw
 from rrzoo.pretext.random import Random
 from rrzoo.pretext.relation import Relation
+from rrzoo.pretext.relpos import RelativePosition
 from rrzoo.pretext.rotation import Rotation
 from rrzoo.pretext.simclr import SimCLR
 from rrzoo.pretext.supervised import Supervised
@@ -16,6 +22,12 @@ TASKS: dict[str, type[Pretext]] = {
     "relation": Relation,
     "simclr": SimCLR,
     "rotation": Rotation,
+    "relpos": RelativePosition,
+    "jigsaw": Jigsaw,
+    "colorization": Colorization,
+    "counting": Counting,
+    "deepcluster": DeepCluster,
+    "dim": DeepInfoMax,
     "supervised": Supervised,
     "random": Random,
 }

@@ -1,0 +1,140 @@
+"""What visitors and programs send, before anything reads it: bounded, from nowhere but the uploads, and soon gone."""
+
+import atexit
+import contextlib
+import json
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import unquote
+
+import numpy as np
+
+from rrzoo import errors, images
+
+MAX_PIXELS = (
+    16_000_000  # of a picture as it is decoded: less than a second, less than 200 MB; JPEGs are decoded smaller
+)
+AT_ONCE = 2  # pictures that are decoded at the same time
+KEPT = 3600.0  # seconds that what was uploaded and not removed, such as a visitor's picture on the page, stays on disk
+MB = 1_000_000
+# bytes of a request; a base64 data: URL as MCP sends it is a third larger than the file
+MAX_BODIES = {"/upload": 1_000 * MB, "/mcp": 28 * MB}
+MAX_BODY = 2 * MB
+SERVED = "/gradio_api/file="  # what the address of a file of this server has before its path
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+_decoding = threading.BoundedSemaphore(AT_ONCE)
+
+
+def private_folder(parent: str | None) -> Path:
+    """Return a new folder for the uploads of this process alone, removed when it ends; `parent` is made if need be."""
+    if parent:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="rrzoo-", dir=parent or None)).resolve()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def read(path: str | Path) -> np.ndarray:
+    """Return an uploaded picture as uint8 RGB (H, W, 3), and remove the file if it is refused.
+
+    Raises:
+        errors.ImageError: it can't be read, or has more than 16 million pixels as it is decoded.
+    """
+    try:
+        with _decoding:
+            return images.read(path, MAX_PIXELS)
+    except errors.ImageError:
+        Path(path).unlink(missing_ok=True)
+        raise
+
+
+def settle(value: Any, folder: Path) -> Any:
+    """Return the input of an event with all its files as paths in the folder of uploads; open nothing.
+
+    Raises:
+        errors.ArgumentError: a file is given by an address or as data, or was not uploaded.
+    """
+    if isinstance(value, list):
+        return [settle(item, folder) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not isinstance(value.get("path"), str):
+        return {name: settle(item, folder) for name, item in value.items()}
+    path = value["path"]
+    if path.startswith("data:"):
+        raise errors.ArgumentError("a picture arrived as a data: URL: upload it as a file")
+    if "://" in path:
+        _, own, path = path.partition(SERVED)
+        if not own:
+            raise errors.ArgumentError("a picture arrived as an address, and none is opened here: upload it as a file")
+        path = unquote(path)
+    file = Path(path).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise errors.ArgumentError(f"{file.name} was not uploaded here: upload the picture first")
+    if not file.is_file():
+        raise errors.ArgumentError(f"{file.name} is not here any more: upload it again")
+    return value | {"path": str(file), "url": None}
+
+
+class BodyLimit:
+    """ASGI middleware that refuses requests whose body is too large, before anything keeps it in memory."""
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
+        """Stand before `app`."""
+        self.app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 413."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        most = next((most for part, most in MAX_BODIES.items() if part in scope["path"]), MAX_BODY)
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if not told.isdigit() or int(told) > most:
+            detail = f"The request is larger than {most // MB} MB: send pictures as uploaded files, or smaller ones."
+            body = json.dumps({"detail": detail}).encode()
+            head = [(b"content-type", b"application/json"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 413, "headers": head})
+            return await send({"type": "http.response.body", "body": body})
+        arrived = 0
+
+        async def counted() -> Message:  # a body in chunks tells no length before
+            nonlocal arrived
+            message = await receive()
+            arrived += len(message.get("body", b""))
+            return message if arrived <= most else {"type": "http.disconnect"}
+
+        return await self.app(scope, counted, send)
+
+
+def sweep(folder: Path, spared: set[Path], kept: float = KEPT) -> None:
+    """Remove files below a folder that were written more than `kept` seconds ago, but none of `spared`."""
+    oldest = time.time() - kept
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # others remove files, too
+            if path in spared or path.stat().st_mtime >= oldest:
+                continue
+            if path.is_dir():
+                path.rmdir()  # fails, as it should, where something is in it
+            else:
+                path.unlink()
+
+
+def keep_sweeping(folder: Path, every: float = 60.0) -> None:
+    """Call `sweep` for as long as the process runs; what is there now is spared: the page's own files."""
+    spared = set(folder.rglob("*"))
+
+    def run() -> None:
+        while True:
+            time.sleep(every)
+            sweep(folder, spared)
+
+    threading.Thread(target=run, daemon=True).start()

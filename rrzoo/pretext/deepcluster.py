@@ -1,0 +1,105 @@
+"""DeepCluster (Caron et al. 2018, arXiv 1807.05520): which cluster of one's own features is this image in?
+
+As there, every epoch begins with k-means on the whitened features, of unit length, of all images; the clusters are
+then learnt like labels by a new linear classifier, and weigh alike whatever their size.
+
+Scaled down: 100 clusters, not 10,000, and no principal axes are left out of 64. Images keep their colours, which the
+paper takes away by Sobel filters, since the backbone takes three channels; random colours of the relational paper's
+views keep it from clustering by colour alone. Adam's moments of the classifier outlive its weights. The views budget
+does not count the one whole view of each image, without gradient, that is clustered in an epoch.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rrzoo import views
+from rrzoo.backbones import Backbone
+from rrzoo.datasets import Dataset
+from rrzoo.pretext.task import Batch, Pretext
+from rrzoo.recipes import Recipe
+
+CLUSTERS = 100  # k
+ITERATIONS = 20  # of k-means
+LEAST_VARIANCE = 1e-6  # of an axis, as a share of the largest
+BLOCK = 512  # images at a time
+
+
+class DeepCluster(Pretext):
+    """Every epoch clusters the features of all images, then learns the clusters as if they were labels."""
+
+    def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
+        """Make the classifier; its weights are drawn anew in every epoch."""
+        super().__init__(recipe, backbone, dataset)
+        self.classifier = nn.Linear(backbone.feature_size, CLUSTERS)
+        self.clusters = torch.zeros(len(dataset), dtype=torch.int64)  # of each image
+
+    def start_epoch(self, epoch: int, dataset: Dataset) -> None:
+        """Cluster all images, and forget the classifier: the clusters' numbers have no meaning from epoch to epoch."""
+        seed = int(np.random.default_rng([self.recipe.seed, epoch]).integers(2**31))
+        self.clusters = torch.from_numpy(cluster(whiten(self.features(dataset)), CLUSTERS, seed))
+        size = torch.bincount(self.clusters, minlength=CLUSTERS)
+        self.weight = len(dataset) / (CLUSTERS * size.clamp(min=1).float())
+        with torch.no_grad():
+            self.classifier.weight.normal_(0, 0.01, generator=torch.Generator().manual_seed(seed))
+            self.classifier.bias.zero_()
+
+    @torch.no_grad()
+    def features(self, dataset: Dataset) -> np.ndarray:
+        """Return the features of all images, whole and not augmented, float32 (N, D)."""
+        mean, std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
+        found = []
+        self.backbone.eval()
+        for start in range(0, len(dataset), BLOCK):
+            images = torch.from_numpy(np.ascontiguousarray(dataset.images[start : start + BLOCK])).permute(0, 3, 1, 2)
+            made = views.make(images, whole(len(images), *images.shape[2:]), self.recipe.image_size, mean, std)
+            found.append(self.backbone(made).numpy())
+        self.backbone.train()
+        return np.concatenate(found)
+
+    def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the cross-entropy of the clusters, each weighted alike whatever its size, and the share told right."""
+        cluster = self.clusters[torch.from_numpy(batch.numbers)].repeat(self.recipe.views)
+        logits = self.classifier(features)
+        loss = (F.cross_entropy(logits, cluster, reduction="none") * self.weight[cluster]).mean()
+        return loss, {"accuracy": (logits.argmax(1) == cluster).float().mean()}
+
+
+def whole(count: int, height: int, width: int) -> views.ViewParameters:
+    """Return the crops of whole images, cut to a square in the middle."""
+    side = np.full(count, min(height, width))
+    plain = np.zeros(count, bool)
+    return views.crops((height - side) // 2, (width - side) // 2, side, side, plain, plain)
+
+
+def whiten(features: np.ndarray) -> np.ndarray:
+    """Turn features (N, D) to their principal axes, scale these to variance 1, then each row to length 1.
+
+    Axes with less than a millionth of the largest variance are left out: they are of units that never fire.
+
+    Returns:
+        float32 (N, at most D).
+    """
+    centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
+    variance, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    kept = variance > LEAST_VARIANCE * variance[-1]
+    white = centred @ (axes[:, kept] / np.sqrt(variance[kept]))
+    return (white / np.linalg.norm(white, axis=1, keepdims=True)).astype(np.float32)
+
+
+def cluster(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
+    """Return the k-means cluster of each row of features (N, D), int64 (N,); FAISS splits clusters that get empty."""
+    import faiss  # slow to import, and of use here only
+
+    faiss.omp_set_num_threads(1)
+    kmeans = faiss.Kmeans(
+        features.shape[1],
+        clusters,
+        niter=ITERATIONS,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(features),
+    )
+    kmeans.train(features)
+    return kmeans.index.search(features, 1)[1].ravel()

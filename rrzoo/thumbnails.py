@@ -1,0 +1,72 @@
+"""The pictures that a gallery shows, by row."""
+
+import io
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from rrzoo.datasets import Dataset
+
+SIDE = 160  # px, the longer one
+
+
+class Pictures(Protocol):
+    """The thumbnails of a gallery, by row."""
+
+    def __getitem__(self, row: int, /) -> Image.Image:
+        """Return one."""
+
+
+class Thumbnails:
+    """Thumbnails kept as WebP files in memory, one after another."""
+
+    def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
+        """Take the files, uint8, and where each of them ends, int64 (N,).
+
+        Raises:
+            ValueError: the ends are not in order, or the last is not the end of the content.
+        """
+        if not len(ends) or (np.diff(ends, prepend=0) < 0).any() or ends[-1] != len(content):
+            raise ValueError("its thumbnails do not fit its rows")
+        self.content = content
+        self.ends = ends
+
+    def __getitem__(self, row: int, /) -> Image.Image:
+        """Decode one."""
+        return Image.open(io.BytesIO(self.file(row)), formats=("WEBP",)).convert("RGB")
+
+    def file(self, row: int) -> bytes:
+        """Return one as it is."""
+        return self.content[self.ends[row - 1] if row else 0 : self.ends[row]].tobytes()
+
+    @classmethod
+    def join(cls, files: Iterable[bytes]) -> "Thumbnails":
+        """Put files, at least one, one after another."""
+        content, ends = bytearray(), []
+        for file in files:
+            content += file
+            ends.append(len(content))
+        return cls(np.frombuffer(content, np.uint8), np.array(ends, np.int64))
+
+    @staticmethod
+    def encode(image: np.ndarray) -> bytes:
+        """Return uint8 (H, W, 3) as a WebP file of at most 160 px."""
+        picture = Image.fromarray(image)
+        picture.thumbnail((SIDE, SIDE))
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=85)
+        return file.getvalue()
+
+
+class DatasetPictures:
+    """The images of a data set that ships with the package, as they are."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        """Show the images of `dataset`."""
+        self.dataset = dataset
+
+    def __getitem__(self, row: int, /) -> Image.Image:
+        """Return one."""
+        return Image.fromarray(self.dataset.images[row])

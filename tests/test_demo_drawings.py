@@ -1,0 +1,133 @@
+"""What the demo draws and keeps, without a browser: its numbers are those of rrzoo."""
+
+import re
+
+import numpy as np
+import pytest
+
+import app
+import rrzoo
+from rrzoo import datasets, errors
+from rrzoo.demo import about, drawing, learning, relating
+from rrzoo.demo.visitors import Visitors
+
+FIGURES = datasets.load("clay10", "test")
+HORSE, TRUCK = FIGURES.images[610], FIGURES.images[910]
+
+
+def test_views_of_no_strength_are_the_picture_and_differ_by_seed_at_full_strength(model: rrzoo.Model) -> None:
+    still = learning.random_views(model, [HORSE, TRUCK], 3, 0.0, 0)
+    assert (still.shape, still.dtype) == ((2, 3, 32, 32, 3), np.uint8)
+    assert np.abs(still.astype(int) - still[:, :1]).max() <= 1  # jittering by nothing rounds
+    np.testing.assert_allclose(model.embed(still[0, 0])[0] @ model.embed(HORSE)[0], 1, atol=0.02)
+    first, again, other = (learning.random_views(model, [HORSE, TRUCK], 3, 1.0, seed) for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any(axis=(2, 3, 4)).all()  # every view
+    assert (first[:, 0] != first[:, 1]).any()
+    with pytest.raises(errors.ArgumentError, match="1 views of strength 2: 2 to 16 views"):
+        learning.random_views(model, [HORSE], 1, 2.0, 0)
+
+
+def test_the_lesson_judges_each_pair_once(model: rrzoo.Model) -> None:
+    drawn = learning.lesson(model, [HORSE, TRUCK], 3, 1.0, 5)
+    made = np.concatenate(list(learning.random_views(model, [HORSE, TRUCK], 3, 1.0, 5)))
+    found = re.findall(r'title="([AB]\d) and ([AB]\d): a (\w+) pair, score ([\d.]+), (\w+)"', drawn)
+    assert len(found) == 15
+    for one, two, kind, score, verdict in found:
+        left, right = ("AB".index(name[0]) * 3 + int(name[1]) - 1 for name in (one, two))
+        expected = model.relate(made[left], made[right])[0]
+        assert float(score) == pytest.approx(expected, abs=0.006)
+        assert kind == ("positive" if one[0] == two[0] else "negative")
+        assert verdict == ("right" if (expected > 0.5) == (one[0] == two[0]) else "wrong")
+    right = sum(verdict == "right" for *_, kind, _, verdict in found if kind == "negative")
+    assert f"Of 9 negative pairs, the head gets <b>{right}</b> right" in drawn
+
+
+def test_a_score_among_others_of_the_gallery(model: rrzoo.Model) -> None:
+    gallery = rrzoo.Gallery.from_images(model, list(FIGURES.images[::100]))
+    same, other = relating.reference_scores(model, gallery)
+    assert (len(same), len(other)) == (10, 1000)
+    assert np.median(same) > np.median(other)
+    every = relating.score_matrix(model, list(FIGURES.images[::100]))
+    apart = every[~np.eye(10, dtype=bool)]
+    # thumbnails are not used for these: the features are the gallery's own, and no picture is paired with itself
+    assert np.abs(other[:, None] - apart).min(1).max() < 1e-4
+    below = (other < 0.3).mean()
+    assert f"Above {below:.0%} of random pairs of the gallery" in relating.histograms(model, gallery, 0.3)
+
+
+def test_a_model_that_cannot_relate_says_so_where_the_scores_would_stand(
+    model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = model.gallery()
+
+    def refuse(*_: np.ndarray) -> np.ndarray:
+        raise errors.ArgumentError("this model has no relation head: choose another")
+
+    monkeypatch.setattr(gallery, "_relations", lambda queries, rows: np.full(rows.shape, None))
+    monkeypatch.setattr(model, "relate_features", refuse)
+    page = app.build("conv4-cifar10", lambda name: (model, gallery))
+    shown = {
+        block.elem_id: getattr(block, "value", None)
+        for block in page.blocks.values()
+        if getattr(block, "elem_id", None)
+    }
+    for name in ("matrix", "verdicts"):
+        assert shown[name] == drawing.notice("this model has no relation head: choose another")
+    assert shown["hits"].count("<li>") == 12
+
+
+def test_text_from_outside_stays_text() -> None:
+    drawn = drawing.grid([HORSE], ['<img src=x onerror="x">'], "<b>")
+    assert "<img src=x" not in drawn
+    assert "<b>" not in drawn
+
+
+def test_a_broken_model_has_a_row_of_its_own() -> None:
+    broken = about.zoo.zoo_root() / "conv4-broken"
+    broken.mkdir(parents=True)
+    (broken / "config.json").write_text("<no JSON>")
+    table = about.models_table("conv4-cifar10")
+    assert "can&#x27;t be read" in table
+    assert "<no JSON>" not in table
+    assert "58.4%" in table
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_galleries_of_visitors_expire_and_are_bounded(model: rrzoo.Model) -> None:
+    clock = Clock()
+    kept = Visitors(most=7, idle=100, clock=clock)
+    galleries = [rrzoo.Gallery.from_images(model, [HORSE, TRUCK, HORSE]) for _ in range(3)]
+    kept.keep("a", galleries[0])
+    clock.now = 60
+    kept.keep("b", galleries[1])
+    assert kept.gallery("a", model) is galleries[0]  # a search keeps it
+    clock.now = 150
+    assert kept.gallery("a", model) is galleries[0]
+    assert kept.gallery("b", model) is galleries[1]
+    kept.keep("c", galleries[2])  # nine pictures: the longest idle goes
+    assert kept.gallery("a", model) is None
+    assert len(kept) == 2
+    kept.drop("b")
+    assert kept.gallery("b", model) is None
+    clock.now = 251
+    assert kept.gallery("c", model) is None
+    assert len(kept) == 0
+
+
+def test_another_model_sees_a_visitors_gallery_anew(model: rrzoo.Model) -> None:
+    kept = Visitors()
+    kept.keep("a", rrzoo.Gallery.from_images(model, [HORSE, TRUCK]))
+    kept.gallery("a", model).sources = ["horse.png", "truck.png"]
+    other = rrzoo.Model(model.config)
+    gallery = kept.gallery("a", other)
+    assert gallery.model is other
+    assert gallery.sources == ["horse.png", "truck.png"]
+    np.testing.assert_allclose(gallery.features()[1], other.features(TRUCK)[0], atol=0.02)
+    assert kept.gallery("a", other) is gallery

@@ -24,6 +24,7 @@ from rrzoo.hub import client
 
 NAME = "me/conv4-cifar10"
 SPACE = "me/demo"
+SHIPPED_NAMES = sorted(path.name for path in zoo.SHIPPED.iterdir())
 SHIPPED = zoo.SHIPPED / "conv4-cifar10"
 FILES = {path.name: path.read_bytes() for path in SHIPPED.iterdir()}
 
@@ -328,7 +329,7 @@ def test_publish_the_demo(
     )
     assert not [path for path in uploaded if "stray" in path or path.startswith("tests") or "__pycache__" in path]
     card = huggingface_hub.SpaceCard(uploaded["README.md"].decode()).data
-    assert (card.sdk, card.app_file, card.models) == ("gradio", "app.py", ["me/conv4-cifar10"])
+    assert (card.sdk, card.app_file, card.models) == ("gradio", "app.py", [f"me/{name}" for name in SHIPPED_NAMES])
     assert f"gradio=={card.sdk_version}\n".encode() in uploaded["requirements.txt"]
     assert isinstance(card.python_version, str)
 
@@ -344,7 +345,7 @@ def test_publish_the_demo(
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [str(tmp_path / "space" / "rrzoo" / "__init__.py"), "conv4-cifar10"]
+    assert run.stdout.split() == [str(tmp_path / "space" / "rrzoo" / "__init__.py"), *SHIPPED_NAMES]
 
 
 def test_only_what_changed_is_uploaded(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -399,5 +400,6 @@ def test_a_published_model_is_verified(
     server: HubServer, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["verify", f"hub:{NAME}"])
-    assert capsys.readouterr().out.startswith("6 files have the SHA-256")
-    assert set(FILES) - {"log.jsonl"} <= fetched(server)
+    listed = json.loads(FILES["manifest.json"])["sha256"]
+    assert capsys.readouterr().out.startswith(f"{len(listed)} files have the SHA-256")
+    assert {*listed, "README.md"} <= fetched(server)

@@ -175,10 +175,8 @@ class Training:
         """Say in words where the weights come from."""
         if self.recipe.pretext == "random":
             return "random weights, not trained"
-        task = (
-            "" if self.recipe.pretext in ("relation", "supervised") else f" by the pretext task {self.recipe.pretext}"
-        )
-        return f"trained {self.labels} on {self.data}{task}"
+        how = "" if self.recipe.pretext in ("relation", "supervised") else f" by the task {self.recipe.pretext}"
+        return f"trained {self.labels} on {self.data}{how}"
 
     @property
     def labels(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import constants
 
 import rrzoo
@@ -75,6 +76,23 @@ def test_what_is_cached_costs_no_request(server: HubServer, repository: Reposito
     server.requests.clear()
     rrzoo.load(f"hub:{NAME}").gallery()
     assert server.requests == []
+
+
+def test_torch_is_left_as_it_was(server: HubServer, repository: Repository) -> None:
+    def state() -> tuple[object, ...]:
+        seed = torch.get_rng_state().tolist()
+        return (
+            seed,
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            torch.get_num_threads(),
+            torch.get_default_device(),
+        )
+
+    before = state()
+    for name in ("conv4-cifar10", f"hub:{NAME}", f"dir:{SHIPPED}"):
+        assert all(tensor.device.type == "meta" for tensor in rrzoo.load(name, device="meta").state_dict().values())
+    assert state() == before
 
 
 def test_names_and_revisions(
@@ -206,7 +224,8 @@ def test_a_slow_download_is_not_silent(
     server: HubServer, repository: Repository, model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "SILENCE", 0.4)
-    server.drip = 0.1  # a second in all, and 15 are allowed
+    monkeypatch.setattr(client, "ANSWER", 1.0)
+    server.drip = 0.2  # two seconds in all, and 5 are allowed
     assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
 
 

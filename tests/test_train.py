@@ -1,6 +1,8 @@
 """Pre-training: it learns, it resumes bit for bit, and it refuses what can't be trained."""
 
+import importlib.util
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -16,12 +18,12 @@ from safetensors.torch import save_file
 
 import rrzoo
 from conftest import REAL_DATA, REPOSITORY, need, run_python, smooth_image, write_cifar10
-from rrzoo import datasets, errors, images, pretext, train
+from rrzoo import card, datasets, errors, images, pretext, train
 from rrzoo.adam import Adam
 from rrzoo.backbones import create
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
-from rrzoo.recipes import RECIPES, Recipe
+from rrzoo.recipes import RECIPES, Architecture, ModelConfig, Recipe, Training
 from rrzoo.train import Pretrained
 
 RECIPE = Recipe("conv4", "none", 16, views=3, batch_size=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.5)
@@ -184,6 +186,7 @@ def test_script_killed_and_resumed(tmp_path: Path) -> None:
         (["conv4-cifar10", "--batch-size", "1"], "batch_size is 1: at least 2"),
         (["conv4-cifar10", "--data", "nowhere"], "cifar10 is not at nowhere/cifar10: fetch it (170 MB) with"),
         (["conv4-clay10", "--resume"], "holds no checkpoint to resume"),
+        (["--epochs", "3"], "without NAME all recipes are trained as they are"),
     ],
 )
 def test_script_errors_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -195,9 +198,84 @@ def test_script_errors_are_one_line_with_status_2(tmp_path: Path, arguments: lis
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
+def test_a_model_of_other_data_than_its_name_says_so() -> None:
+    standin = replace(RECIPES["conv4-stl10"], dataset="stl10-standin")
+    data = "STL-10 stand-in (photographs of others), not STL-10"
+    training = Training(standin, data, "none", 100_000, 16, 1.0, "a machine", {}, "2026-01-31", epochs_done=3)
+    architecture = Architecture("conv4", 96, (0.5,) * 3, (0.2,) * 3)
+    shown = card.render(ModelConfig("conv4-stl10", architecture, training))
+    assert "Its data was stl10-standin in place of stl10: no figure here is one of stl10." in shown
+    assert "| epochs | 3 of 10 |" in shown
+    assert training.origin == f"trained without labels on {data}"
+    own = replace(training, recipe=RECIPES["conv4-stl10"])
+    assert "in place of" not in card.render(ModelConfig("conv4-stl10", architecture, own))
+
+
+def test_script_trains_on_another_data_set_as_long_as_it_may(tmp_path: Path) -> None:
+    options = ["--dataset", "clay10", "--views", 2, "--batch-size", 400, "--epochs", 9]
+    done = script("conv4-cifar100", "--zoo", tmp_path / "zoo", *options, "--minutes", 0)
+    assert done.returncode == 0, done.stderr
+    training = rrzoo.load(f"dir:{tmp_path / 'zoo' / 'conv4-cifar100'}").config.training
+    assert (training.recipe.dataset, training.epochs_done, training.views_seen) == ("clay10", 1, 8000)
+    assert "in place of cifar100" in (tmp_path / "zoo" / "conv4-cifar100" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].pretext in pretext.TASKS])
+def test_every_recipe_takes_a_few_steps_and_says_what_it_would_cost(name: str) -> None:
+    spec = importlib.util.spec_from_file_location("train_script", REPOSITORY / "scripts" / "train.py")
+    train_script = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(REPOSITORY / "scripts")
+        spec.loader.exec_module(train_script)
+    seconds = train_script.estimate(RECIPES[name])
+    assert math.isfinite(seconds)
+    assert (seconds > 60) == (RECIPES[name].pretext != "random")
+
+
+def test_script_without_a_name_builds_what_is_not_there(tmp_path: Path) -> None:
+    """The plan, then model after model; what cannot be trained is left out with its reason, and the rest goes on."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY / "scripts")!r})
+import train
+from dataclasses import replace
+small = replace(train.RECIPES["conv4-clay10"], views=2, batch_size=400, epochs=1)
+train.RECIPES = {{"conv4-cifar10": train.RECIPES["conv4-cifar10"], "conv4-clay10": small, "conv4-there": small}}
+import rrzoo.recipes
+rrzoo.recipes.RECIPES = train.RECIPES
+train.main()
+"""
+    zoo = tmp_path / "zoo"
+    (zoo / "conv4-there").mkdir(parents=True)
+    command = [sys.executable, "-c", code, "--zoo", str(zoo), "--data", str(tmp_path)]
+    plan = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=300)
+    assert plan.returncode == 0, plan.stderr
+    assert "already: conv4-there" in plan.stdout
+    assert "80 epochs of 50,000 images" in plan.stdout
+    assert "in all" in plan.stdout
+    assert [path.name for path in zoo.iterdir()] == ["conv4-there"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "conv4-cifar10 is left out: cifar10 is not at" in done.stdout
+    assert rrzoo.load(f"dir:{zoo / 'conv4-clay10'}").config.training.epochs_done is None
+    assert "left out: conv4-cifar10" in done.stderr.splitlines()[-1]
+
+
 def test_script_help_names_every_option() -> None:
     shown = script("--help").stdout
-    for option in ("--data", "--zoo", "--epochs", "--views", "--batch-size", "--seed", "--resume", "conv4-cifar10"):
+    for option in (
+        "--dataset",
+        "--minutes",
+        "--dry-run",
+        "--data",
+        "--zoo",
+        "--epochs",
+        "--views",
+        "--batch-size",
+        "--seed",
+        "--resume",
+        "conv4-cifar10",
+    ):
         assert option in shown
 
 

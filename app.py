@@ -238,7 +238,7 @@ def search_tab(shared: Shared) -> gr.Tab:
 
     def find(picture: np.ndarray | None, k: int, rerank: bool, model: str, other: str | None) -> tuple[Any, ...]:
         answers: list[Any] = []
-        for name in (model, other if other != model else None):
+        for name in (model, other if other not in (model, "") else None):
             if name is None or picture is None:
                 hint = "Drop a picture, or click a clay figure, to see its nearest pictures." if name else ""
                 answers += [hint, "", []]
@@ -305,8 +305,8 @@ def search_tab(shared: Shared) -> gr.Tab:
                 with gr.Column(min_width=260):
                     mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture")
                     other = gr.Dropdown(
-                        [("no other model", None), *((name, name) for name in zoo.list_models())],
-                        value=None,
+                        [("no other model", ""), *((name, name) for name in zoo.list_models())],
+                        value="",
                         label="Beside it, the results of",
                         elem_id="other",
                         visible=len(zoo.list_models()) > 1,

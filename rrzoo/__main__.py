@@ -1,4 +1,4 @@
-"""What a user does with a zoo that is there: list and fetch data sets, index them."""
+"""What a user does with a zoo that is there: list and fetch data sets, index them, verify models."""
 
 import argparse
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rrzoo import datasets, errors, zoo
+from rrzoo import datasets, errors, model_folder, verify, zoo
 from rrzoo.datasets import download
 from rrzoo.gallery import Gallery
 
@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands.add_parser("data", help="list data sets; or fetch, decode and describe one"))
     _add_index(commands.add_parser("index", help="build a gallery of a data set or a folder, to search in"))
+    _add_verify(commands.add_parser("verify", help="check a model's files and outputs, and measure its accuracy again"))
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -97,6 +98,33 @@ def index(options: argparse.Namespace) -> None:
     )
     _print_skipped((*skipped, *gallery.skipped))
     print(f"search it with: python app.py --model {options.model} --gallery {options.out or name}")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=verify_model)
+    parser.add_argument("model", metavar="NAME", help="model of the zoo; or hub:owner/name, or dir: and a path")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        nargs="?",
+        const=datasets.data_root(),
+        help="measure the card's accuracy again, on data sets in this folder ($RRZOO_DATA)",
+    )
+
+
+def verify_model(options: argparse.Namespace) -> None:
+    """Check a model; what differs is an error."""
+    folder = zoo.whole_folder(options.model)
+    found = verify.outputs(folder)
+    print(f"{found.files} files have the SHA-256 that {model_folder.MANIFEST} lists")
+    cpu = "the kind of CPU it was made on" if found.same_cpu else "another CPU than it was made on, or an unknown one"
+    print(f"outputs differ by {found.difference:.2g} at most (allowed on {cpu}: {found.tolerance:g})")
+    if options.data is None:
+        return
+    with tqdm(desc="measuring", unit=" images", unit_scale=True, dynamic_ncols=True) as bar:
+        measured, images = verify.accuracy(folder, options.data, _move(bar), _decoding)
+    print(f"the linear probe names {measured:.2%} of {images} right, as its card says")
 
 
 def _print_skipped(skipped: tuple[str, ...]) -> None:

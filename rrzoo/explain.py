@@ -48,6 +48,6 @@ def _left_out(model: Model, places: Tensor, other: Tensor) -> Tensor:
     without = (len(places) * whole - places) / (len(places) - 1)
     rows = torch.cat([whole[None], without])  # (1 + P, D)
     partner = across.expand_as(rows)
-    head = model.relation_head
+    head = model.known_relation_head
     logits = (head(rows, partner) + head(partner, rows)) / 2
     return logits[0] - logits[1:]

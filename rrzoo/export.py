@@ -27,14 +27,19 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
     """
-    architecture = Architecture(
-        recipe.backbone, recipe.image_size, train.mean, train.std, train.classes, recipe.aggregation
-    )
+    head = pretrained.relation_head
+    aggregation = head.aggregation if head else None
+    architecture = Architecture(recipe.backbone, recipe.image_size, train.mean, train.std, train.classes, aggregation)
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
-    model.relation_head.load_state_dict(pretrained.relation_head.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
-    scores, same_class = relation_scores.random_pair_scores(model, test_features, test.known_labels)
+    auc_same_class: float | None = None
+    random_pair_scores: tuple[float, ...] = ()
+    if head:
+        model.known_relation_head.load_state_dict(head.state_dict())
+        scores, same_class = relation_scores.random_pair_scores(model, test_features, test.known_labels)
+        auc_same_class = evaluate.auc(scores[same_class], scores[~same_class])
+        random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
     _set_probe(model, train_features, train.known_labels)
     model.config = ModelConfig(
         name=name,
@@ -49,11 +54,10 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
             machine=machine(),
             versions=versions(),
             date=time.strftime("%Y-%m-%d"),
+            epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
         ),
-        evaluation=_evaluate(
-            model, train_features, test_features, train, test, evaluate.auc(scores[same_class], scores[~same_class])
-        ),
-        random_pair_scores=tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101))),
+        evaluation=_evaluate(model, train_features, test_features, train, test, auc_same_class),
+        random_pair_scores=random_pair_scores,
     )
     model_folder.save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
     return model_folder.load(folder)
@@ -73,7 +77,7 @@ def _evaluate(
     test_features: np.ndarray,
     train: Dataset,
     test: Dataset,
-    auc_same_class: float,
+    auc_same_class: float | None,
 ) -> Evaluation:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -81,11 +85,12 @@ def _evaluate(
     knn = evaluate.knn_accuracy
     raw_train, raw_test = (_pixels(dataset, model.config.architecture.image_size) for dataset in (train, test))
     random_train, random_test = random.features(train.images), random.features(test.images)
+    right = model.classify(test.images).argmax(1) == test.known_labels
     return Evaluation(
         data=f"{test.description}, {test.split} split",
         train_images=len(train),
         test_images=len(test),
-        linear_probe=float((model.classify(test.images).argmax(1) == test.known_labels).mean()),
+        linear_probe=float(right.mean()),
         knn=knn(train_features, train.known_labels, test_features, test.known_labels),
         random_weights_linear_probe=evaluate.linear_probe_accuracy(
             random_train, train.known_labels, random_test, test.known_labels
@@ -95,10 +100,19 @@ def _evaluate(
             raw_train, train.known_labels, raw_test, test.known_labels, RAW_PIXEL_ITERATIONS
         ),
         raw_pixels_knn=knn(raw_train, train.known_labels, raw_test, test.known_labels),
-        auc_same_image=evaluate.auc(*relation_scores.view_pair_scores(model, test)),
+        auc_same_image=evaluate.auc(*relation_scores.view_pair_scores(model, test)) if model.relates else None,
         auc_same_class=auc_same_class,
         seeds=1,
+        class_accuracy=_class_accuracy(right, test.known_labels, len(model.classes)),
     )
+
+
+def _class_accuracy(right: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """Return the share of each class's images that are `right`, bool (N,); nothing where a class has no image."""
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        return ()
+    return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
 def _pixels(dataset: Dataset, size: int) -> np.ndarray:

@@ -55,6 +55,10 @@ class Embedder(Protocol):
     def fingerprint(self) -> str:
         """What distinguishes its features from those of other models."""
 
+    @property
+    def relates(self) -> bool:
+        """Whether it has a relation head."""
+
     def features(self, images: Images) -> np.ndarray:
         """Return float32 (N, D)."""
 
@@ -113,7 +117,7 @@ class Hit:
     thumbnail: Image.Image
     source: str  # a path within the folder, or data set, split and number
     row: int  # within the gallery
-    relation: float  # relation score of the query and the image, 0 to 1
+    relation: float | None  # relation score of the query and the image, 0 to 1; None of a model that can't relate
 
 
 @dataclass(frozen=True)
@@ -286,10 +290,14 @@ class Gallery:
             a list of hits for each query: k of them, or all images where the gallery has fewer.
 
         Raises:
-            errors.ArgumentError: k is below 1.
+            errors.ArgumentError: k is below 1, or re-ranking is asked for and the model has no relation head.
         """
         if k < 1:
             raise errors.ArgumentError(f"k is {k}: ask for at least 1 hit")
+        if rerank and not self.model.relates:
+            raise errors.ArgumentError(
+                f"{self.model.name} has no relation head to re-rank with: search without, or with another model"
+            )
         queries = self.model.features(images)
         scores, rows = self._index.search(_unit(queries)[0], min(max(k, RERANKED) if rerank else k, len(self)))
         relations = self._relations(queries, rows)
@@ -302,7 +310,9 @@ class Gallery:
         ]
 
     def _relations(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return the relation scores, float32 (N, k), of features (N, D) and the images of rows (N, k)."""
+        """Return relation scores, float32 (N, k), of features (N, D) and the images of rows (N, k), or None each."""
+        if not self.model.relates:
+            return np.full(rows.shape, None)
         flat = rows.ravel()
         found = self._index.reconstruct_batch(flat) * self._lengths[flat, None]
         return self.model.relate_features(np.repeat(queries, rows.shape[1], axis=0), found).reshape(rows.shape)
@@ -311,7 +321,17 @@ class Gallery:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them."""
         return self._index.reconstruct_n(0, len(self)) * self._lengths[:, None]
 
-    def _hit(self, row: int, score: float, relation: float) -> Hit:
+    def thumbnail(self, row: int) -> Image.Image:
+        """Return the thumbnail of an image, RGB.
+
+        Raises:
+            errors.ArgumentError: the gallery has no such row.
+        """
+        if not 0 <= row < len(self):
+            raise errors.ArgumentError(f"row {row} was asked for: the gallery has rows 0 to {len(self) - 1}")
+        return self._pictures[row]
+
+    def _hit(self, row: int, score: float, relation: float | None) -> Hit:
         label = self.classes[self.labels[row]] if self.labels[row] >= 0 else None
         return Hit(score, label, self._pictures[row], self.sources[row], row, relation)
 

@@ -1,4 +1,4 @@
-"""A model: backbone, relation head and linear probe, with the preparation of images they were trained with."""
+"""A model: backbone, perhaps relation head and linear probe, with the preparation of images they were trained with."""
 
 import functools
 import hashlib
@@ -37,7 +37,9 @@ class Model(nn.Module):
         self.fetch_gallery: Callable[[], Path] | None = None  # of a model on the Hub: brings its files into `folder`
         architecture = config.architecture
         self.backbone = backbones.create(architecture.backbone)
-        self.relation_head = RelationHead(self.backbone.feature_size, architecture.aggregation)
+        self.relation_head: RelationHead | None = None  # of what learnt by relational reasoning
+        if architecture.aggregation is not None:
+            self.relation_head = RelationHead(self.backbone.feature_size, architecture.aggregation)
         self.probe = nn.Linear(self.backbone.feature_size, len(architecture.classes)) if self.classes else None
         self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)
@@ -52,6 +54,25 @@ class Model(nn.Module):
     def classes(self) -> tuple[str, ...]:
         """Names of the columns of `classify`."""
         return self.config.architecture.classes
+
+    @property
+    def known_relation_head(self) -> RelationHead:
+        """The relation head.
+
+        Raises:
+            errors.ArgumentError: the model has none.
+        """
+        if self.relation_head is None:
+            raise errors.ArgumentError(
+                f"{self.name} has no relation head: use a model that learnt by relational reasoning, whose name ends "
+                "with no other task's, such as conv4-cifar10"
+            )
+        return self.relation_head
+
+    @property
+    def relates(self) -> bool:
+        """Whether `relate` and `relate_features` work: the model has a relation head."""
+        return self.relation_head is not None
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -100,19 +121,21 @@ class Model(nn.Module):
         of both orders are averaged.
 
         Raises:
-            errors.ArgumentError: `left` and `right` differ in number.
+            errors.ArgumentError: `left` and `right` differ in number, or the model has no relation head.
         """
+        self.known_relation_head  # noqa: B018  # raises where there is none, before anything is computed
         return self.relate_features(self.features(left), self.features(right))
 
     @torch.no_grad()
     def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Score pairs of `features`, float32 (N, D) each, as `relate` scores pairs of images."""
+        head = self.known_relation_head
         if len(left) != len(right):
             raise errors.ArgumentError(
                 f"{len(left)} images on the left and {len(right)} on the right arrived: pairs need as many of both"
             )
         a, b = (torch.from_numpy(side).to(self.mean.device) for side in (left, right))
-        logits = (self.relation_head(a, b) + self.relation_head(b, a)) / 2
+        logits = (head(a, b) + head(b, a)) / 2
         return torch.sigmoid(logits).cpu().numpy()
 
     def closer_than(self, scores: np.ndarray) -> np.ndarray:

@@ -16,6 +16,19 @@ from rrzoo.backbones import BACKBONES
 from rrzoo.relation import AGGREGATIONS, LOSSES
 
 FORMAT = 1  # of config.json; a change that older code can't read raises it
+PRETEXTS = {  # pretext task, one of `rrzoo.pretext.TASKS` -> the fewest views K of an image that it can use, and why
+    "relation": (2, "a relation needs two views of an image"),
+    "simclr": (2, "SimCLR contrasts views of an image"),
+    "rotation": (4, "a view is turned four ways"),
+    "relpos": (2, "a patch is placed beside another"),
+    "jigsaw": (9, "the puzzle has nine tiles"),
+    "colorization": (1, "an image has to be seen"),
+    "counting": (5, "four tiles count what the image counts"),
+    "deepcluster": (1, "an image has to be seen"),
+    "dim": (1, "an image has to be seen"),
+    "supervised": (1, "an image has to be seen"),
+    "random": (1, "an image has to be seen"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Recipe:
     image_size: int  # px, side of the square views
     split: str = "train"  # of the data set
     pretext: str = "relation"
-    views: int = 32  # K, random views of each image
+    views: int = 32  # K, views (or patches, or turned copies) of each image that go through the backbone
     batch_size: int = 64  # M, images a step; a step sees M * K views
     epochs: int = 200  # passes over the images
     aggregation: str = "cat"  # how the relation head joins two features
@@ -48,10 +61,17 @@ class Recipe:
             raise errors.ArgumentError(
                 f"no aggregation is called {self.aggregation!r}: {errors.choices(self.aggregation, AGGREGATIONS)}"
             )
-        at_least("views", self.views, 2, "a relation needs two views of an image")
+        if self.pretext not in PRETEXTS:
+            raise errors.ArgumentError(
+                f"no pretext task is called {self.pretext!r}: {errors.choices(self.pretext, PRETEXTS)}"
+            )
+        at_least("views", self.views, *PRETEXTS[self.pretext])
         at_least("batch_size", self.batch_size, 2, "negative pairs need a second image")
         at_least("image_size", self.image_size, 8, "the backbones halve the image three times")
-        at_least("epochs", self.epochs, 1, "nothing would be trained")
+        if self.pretext == "random" and self.epochs:
+            raise errors.ArgumentError(f"epochs is {self.epochs}: random weights are not trained, in 0 epochs")
+        if self.pretext != "random":
+            at_least("epochs", self.epochs, 1, "nothing would be trained")
         at_least("seed", self.seed, 0, "a seed is a count")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise errors.ArgumentError(f"learning_rate is {self.learning_rate}: it must be a positive number")
@@ -65,11 +85,49 @@ def at_least(field: str, value: int, low: int, why: str) -> None:
         raise errors.ArgumentError(f"{field} is {value}: at least {low} is needed, since {why}")
 
 
+def _compared(pretext: str, views: int, batch_size: int, epochs: int) -> Recipe:
+    """Return the recipe of a task that is compared: of about 512 views a step and 4 million in all, whatever its K."""
+    return Recipe(
+        "conv4",
+        "cifar10",
+        32,
+        pretext=pretext,
+        views=views,
+        batch_size=batch_size,
+        epochs=epochs,
+        loss="bce",
+        learning_rate=3e-3,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     "conv4-cifar10": Recipe(
         "conv4", "cifar10", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
+    "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
+    "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),
+    "conv4-cifar10-rotation": _compared("rotation", views=4, batch_size=128, epochs=20),
+    "conv4-cifar10-relpos": _compared("relpos", views=9, batch_size=64, epochs=9),
+    "conv4-cifar10-jigsaw": _compared("jigsaw", views=9, batch_size=64, epochs=9),
+    "conv4-cifar10-colorization": _compared("colorization", views=1, batch_size=512, epochs=80),
+    "conv4-cifar10-counting": _compared("counting", views=5, batch_size=96, epochs=16),
+    "conv4-cifar10-deepcluster": _compared("deepcluster", views=4, batch_size=128, epochs=20),
+    "conv4-cifar10-dim": _compared("dim", views=1, batch_size=512, epochs=80),
+    "conv4-cifar10-supervised": _compared("supervised", views=1, batch_size=512, epochs=80),
+    "conv4-cifar10-random": _compared("random", views=1, batch_size=64, epochs=0),
+    "resnet8-cifar10": Recipe(
+        "resnet8", "cifar10", 32, views=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3
+    ),
+    "conv4-cifar100": Recipe(
+        "conv4", "cifar100", 32, views=8, epochs=80, loss="bce", learning_rate=3e-3, decay_start=0.3
+    ),
+    "conv4-tinyimagenet": Recipe(
+        "conv4", "tinyimagenet", 64, views=8, epochs=5, loss="bce", learning_rate=3e-3, decay_start=0.3
+    ),
+    # an article's: K = 16, M = 64, 10 epochs, Adam at 1e-3; 49.98% and 55.38% on STL-10's test images by its account
+    "conv4-stl10": Recipe("conv4", "stl10", 96, split="unlabeled", views=16, epochs=10, loss="bce"),
+    "resnet34-stl10": Recipe("resnet34", "stl10", 96, split="unlabeled", views=16, epochs=10, loss="bce"),
     "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),
 }
 
@@ -94,7 +152,7 @@ class Architecture:
     mean: tuple[float, float, float]  # of red, green, blue in 0..1, subtracted
     std: tuple[float, float, float]  # divided by
     classes: tuple[str, ...] = ()  # of the linear probe, in the order of its outputs; empty: no probe
-    aggregation: str = "cat"  # how the relation head joins two features
+    aggregation: str | None = "cat"  # how the relation head joins two features; None: the model has no relation head
 
 
 @dataclass(frozen=True)
@@ -110,6 +168,22 @@ class Training:
     machine: str
     versions: dict[str, str]
     date: str  # ISO 8601
+    epochs_done: int | None = None  # whole ones, where training was stopped before the recipe's epochs; else None
+
+    @property
+    def origin(self) -> str:
+        """Say in words where the weights come from."""
+        if self.recipe.pretext == "random":
+            return "random weights, not trained"
+        task = (
+            "" if self.recipe.pretext in ("relation", "supervised") else f" by the pretext task {self.recipe.pretext}"
+        )
+        return f"trained {self.labels} on {self.data}{task}"
+
+    @property
+    def labels(self) -> str:
+        """Say whether the labels were used."""
+        return "with labels" if self.recipe.pretext == "supervised" else "without labels"
 
 
 @dataclass(frozen=True)
@@ -125,9 +199,11 @@ class Evaluation:
     random_weights_knn: float
     raw_pixels_linear_probe: float
     raw_pixels_knn: float
-    auc_same_image: float  # relation score: two views of one test image against views of two, area under ROC
-    auc_same_class: float  # relation score: two test images of one class against two of different classes
+    # relation score, area under ROC; None: the model has no relation head
+    auc_same_image: float | None  # two views of one test image against views of two
+    auc_same_class: float | None  # two test images of one class against two of different classes
     seeds: int  # number of pre-trainings behind the figures
+    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)
@@ -140,7 +216,14 @@ class ModelConfig:
     evaluation: Evaluation | None = None
     # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
     random_pair_scores: tuple[float, ...] = ()
+    origin: str = ""  # where weights that rrzoo has not trained come from, in words
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse accuracies of other classes than those of the architecture."""
+        known, classes = self.evaluation.class_accuracy if self.evaluation else (), self.architecture.classes
+        if known and len(known) != len(classes):
+            raise errors.ArgumentError(f"class_accuracy has {len(known)} values: {len(classes)} classes are listed")
 
 
 T = TypeVar("T")

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from rrzoo import backbones, errors, relation, views
+from rrzoo import backbones, errors, pretext, relation, views
 from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
+from rrzoo.pretext import Batch, Pretext
 from rrzoo.recipes import Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -32,64 +33,65 @@ class Pretrained:
     """What pre-training leaves behind."""
 
     backbone: backbones.Backbone
-    relation_head: relation.RelationHead
+    relation_head: relation.RelationHead | None  # of the tasks that train one
     images: int  # different ones
+    epochs_done: int  # whole ones
     views_seen: int
     minutes: float
 
 
 class Step:
-    """One step of training: images, views, features, scores, loss, descent."""
+    """One step of training: images, views, features, loss, descent."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        dataset: Dataset,
-        backbone: backbones.Backbone,
-        head: relation.RelationHead,
-        optimizer: Adam,
-    ) -> None:
-        """Keep what every step needs; the recipe gives seed, views, image size and loss."""
-        self.recipe, self.dataset = recipe, dataset
-        self.extract, self.head, self.optimizer = conv4.fast(backbone), head, optimizer
-        self.loss = relation.LOSSES[recipe.loss]
+    def __init__(self, task: Pretext, dataset: Dataset, optimizer: Adam) -> None:
+        """Keep what every step needs; the task's recipe gives the seed."""
+        self.task, self.dataset, self.optimizer = task, dataset, optimizer
+        self.extract = task.backbone.feature_map if task.takes_maps else conv4.fast(task.backbone)
+        self.plain = type(task).inputs is not Pretext.inputs  # the task does something to the views
+        self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
-        self.inputs: Tensor | None = None  # of the last step: its memory is used again
-        self.part: Tensor | None = None  # of the inputs, before it is blocked
+        self.made: Tensor | None = None  # views of the last step: their memory is used again
+        self.part: Tensor | None = None  # of the views, before it is blocked
 
-    def views(self, epoch: int, batch: np.ndarray) -> Tensor:
-        """Return the views of images (M,) of the data set as `extract` takes them fastest, valid until the next call.
+    def batch(self, epoch: int, numbers: np.ndarray) -> Batch:
+        """Return images (M,) of the data set by their numbers."""
+        pixels = torch.from_numpy(self.dataset.images[numbers]).permute(0, 3, 1, 2)  # (M, 3, H, W)
+        labels = None if self.labels is None else self.labels[torch.from_numpy(numbers)]
+        return Batch(pixels, numbers, labels, self.task.recipe.seed, epoch)
+
+    def views(self, batch: Batch) -> Tensor:
+        """Return the views of a batch as `inputs` takes them or, without it, fastest `extract`; valid until the next.
 
         Returns:
-            float32 (K * M, 3, S, S), or blocked, see `conv4.block`.
+            float32 (N, 3, S, S), or blocked, see `conv4.block`.
         """
-        images = self.dataset.images[batch]  # (M, H, W, 3)
-        drawn = views.draw(self.recipe.seed, epoch, batch, self.recipe.views, *images.shape[1:3])
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        size, statistics = self.recipe.image_size, (self.mean, self.std)
-        if len(batch) % conv4.LANES or not (
-            isinstance(self.extract, conv4.FastConv4) and self.extract.wants_blocks(len(drawn), size)
+        drawn, size, statistics = self.task.draw(batch), self.task.size, (self.mean, self.std)
+        if (
+            self.plain
+            or len(batch) % conv4.LANES
+            or not (isinstance(self.extract, conv4.FastConv4) and self.extract.wants_blocks(len(drawn), size))
         ):
-            self.inputs = views.make(pixels, drawn, size, *statistics, out=self.inputs)
-            return self.inputs
-        if self.inputs is None:
+            self.made = views.make(batch.images, drawn, size, *statistics, out=self.made)
+            return self.made
+        if self.made is None:
             at_once = len(batch) * max(1, PART_BYTES // (len(batch) * 3 * size**2 * 4))
             self.part = torch.empty(min(at_once, len(drawn)), 3, size, size)
-            self.inputs = conv4.new_blocks(len(drawn), size)
+            self.made = conv4.new_blocks(len(drawn), size)
         assert self.part is not None  # made together
         for start in range(0, len(drawn), len(self.part)):
             some = drawn[start : start + len(self.part)]
-            made = views.make(pixels, some, size, *statistics, out=self.part[: len(some)])
-            conv4.block(made, self.inputs[start // conv4.LANES :][: len(some) // conv4.LANES])
-        return self.inputs
+            made = views.make(batch.images, some, size, *statistics, out=self.part[: len(some)])
+            conv4.block(made, self.made[start // conv4.LANES :][: len(some) // conv4.LANES])
+        return self.made
 
-    def __call__(self, epoch: int, batch: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Learn from images (M,) of the data set; return the loss and the logits of positive and negative pairs."""
-        positive, negative = self.head.score_views(self.extract(self.views(epoch, batch)), self.recipe.views)
-        loss = self.loss(positive, negative)
+    def __call__(self, epoch: int, numbers: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
+        """Learn from images (M,) of the data set, by number; return the loss and what the task logs beside it."""
+        batch = self.batch(epoch, numbers)
+        features = self.extract(self.task.inputs(self.views(batch), batch))
+        loss, metrics = self.task.loss(features, batch)
         loss.backward()
         self.optimizer.step()
-        return loss.detach(), positive.detach(), negative.detach()
+        return loss.detach(), metrics
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
@@ -99,21 +101,26 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     return recipe.learning_rate * (1 - progress) / (1 - recipe.decay_start)
 
 
-def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) -> Pretrained:
-    """Train backbone and relation head on images without labels.
+def pretrain(
+    recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False, minutes: float = math.inf
+) -> Pretrained:
+    """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
-    Each step takes M images, makes K views of each, scores every pair of views and follows the loss with Adam. A
-    checkpoint is written into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted
-    one: order, views and learning rate depend on (seed, epoch, step) alone.
+    Each step takes M images, shows K views of each to the backbone and follows the task's loss with Adam. A checkpoint
+    is written into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted one: order,
+    views and learning rate depend on (seed, epoch, step) alone.
 
     Args:
         recipe: of the model.
-        dataset: its images; labels are not looked at.
+        dataset: its images.
         run: folder for checkpoint and log; made if it is not there.
         resume: go on from the checkpoint in `run`.
+        minutes: begin no epoch that, as long as those before took, would not be over after this time of training; a
+            resumed run counts the time before, too. The first epoch is always trained.
 
     Raises:
-        errors.ArgumentError: fewer images than one batch.
+        errors.ArgumentError: fewer images than one batch, or a number of views that is not for the pretext task.
+        errors.DatasetError: no labels, and the pretext task needs them.
         errors.TrainingError: a run is there and `resume` is not set, or the reverse; it was started with another
             recipe; the loss is not finite.
     """
@@ -123,11 +130,10 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = backbones.create(recipe.backbone)
-        head = relation.RelationHead(backbone.feature_size, recipe.aggregation)
-    learner = nn.ModuleDict({"backbone": backbone, "relation_head": head})
-    optimizer = Adam(learner.parameters(), recipe.learning_rate)
-    first_epoch, seconds_before = _start(run, recipe, dataset, learner, optimizer, resume)
-    take_step = Step(recipe, dataset, backbone, head, optimizer)
+        task = pretext.create(recipe, backbone, dataset)
+    optimizer = Adam(task.parameters(), recipe.learning_rate)
+    first_epoch, seconds_before = _start(run, recipe, dataset, task, optimizer, resume)
+    take_step = Step(task, dataset, optimizer)
 
     started = time.perf_counter()
     bar = tqdm(
@@ -138,52 +144,54 @@ def pretrain(recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False) 
         dynamic_ncols=True,
         mininterval=0.5,
     )
-    learner.train()
+    task.train()
+    epochs_done = first_epoch
     for epoch in range(first_epoch, recipe.epochs):
+        seconds = seconds_before + time.perf_counter() - started
+        if epoch and seconds * (epoch + 1) / epoch > 60 * minutes:
+            break
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset))
         epoch_started = time.perf_counter()
-        totals = np.zeros(3)  # loss, accuracy on positive pairs, on negative pairs
+        totals: dict[str, float] = {}  # of the loss and the task's metrics
+        task.start_epoch(epoch, dataset)
         for step in range(steps):
-            batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]  # unsorted: neighbours make pairs
+            # not sorted: neighbours in the batch make pairs
+            numbers = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             optimizer.learning_rate = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
             step_started = time.perf_counter()
-            loss, positive, negative = take_step(epoch, batch)
+            loss, metrics = take_step(epoch, numbers)
             if (epoch, step) == (first_epoch, 0):  # most of it is compiling, or loading what was compiled
                 log(run, event="first_step", seconds=round(time.perf_counter() - step_started, 2))
-            totals += _measure(loss, positive, negative)
-            if not math.isfinite(totals[0]):
+            for name, value in {"loss": loss, **metrics}.items():
+                totals[name] = totals.get(name, 0.0) + value.item()
+            if not math.isfinite(totals["loss"]):
                 raise errors.TrainingError(
                     f"the loss is {loss.item()} at epoch {epoch + 1}, step {step + 1}: lower the learning rate "
                     f"(it is {recipe.learning_rate}) and start anew"
                 )
-            bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {totals[0] / (step + 1):.4f}", refresh=False)
+            mean = totals["loss"] / (step + 1)
+            bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {mean:.4f}", refresh=False)
             bar.update(recipe.batch_size)
 
+        epochs_done = epoch + 1
         now = time.perf_counter()
         seconds = seconds_before + now - started
         images_per_second = steps * recipe.batch_size / (now - epoch_started)
-        loss_mean, accuracy_positive, accuracy_negative = totals / steps
         log(
             run,
             event="epoch",
             epoch=epoch + 1,
-            loss=round(loss_mean, 6),
-            accuracy_positive=round(accuracy_positive, 4),
-            accuracy_negative=round(accuracy_negative, 4),
+            **{name: round(total / steps, 6 if name == "loss" else 4) for name, total in totals.items()},
             images_per_second=round(images_per_second, 1),
             views_per_second=round(images_per_second * recipe.views, 1),
             seconds=round(seconds, 1),
         )
-        _save_checkpoint(run, recipe, learner, optimizer, epoch + 1, seconds)
+        _save_checkpoint(run, task, optimizer, epoch + 1, seconds)
     bar.close()
-    learner.eval()
+    task.eval()
     seconds = seconds_before + time.perf_counter() - started
-    views_seen = recipe.epochs * steps * recipe.batch_size * recipe.views
-    return Pretrained(backbone, head, len(dataset), views_seen, seconds / 60)
-
-
-def _measure(loss: Tensor, positive: Tensor, negative: Tensor) -> list[float]:
-    return [loss.item(), (positive > 0).float().mean().item(), (negative < 0).float().mean().item()]
+    views_seen = epochs_done * steps * recipe.batch_size * recipe.views
+    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds / 60)
 
 
 def log(run: Path, **record: object) -> None:
@@ -208,7 +216,7 @@ def versions() -> dict[str, str]:
 
 
 def _start(
-    run: Path, recipe: Recipe, dataset: Dataset, learner: nn.Module, optimizer: Adam, resume: bool
+    run: Path, recipe: Recipe, dataset: Dataset, task: Pretext, optimizer: Adam, resume: bool
 ) -> tuple[int, float]:
     """Begin or resume a run; return how many epochs are done and the seconds they took."""
     checkpoint = run / CHECKPOINT
@@ -221,7 +229,7 @@ def _start(
     run.mkdir(parents=True, exist_ok=True)
     epochs_done, seconds = 0, 0.0
     if resume:
-        epochs_done, seconds = _load_checkpoint(run, recipe, learner, optimizer)
+        epochs_done, seconds = _load_checkpoint(run, recipe, task, optimizer)
     log(
         run,
         event="resume" if resume else "start",
@@ -237,19 +245,12 @@ def _start(
     return epochs_done, seconds
 
 
-def _save_checkpoint(
-    run: Path,
-    recipe: Recipe,
-    learner: nn.Module,
-    optimizer: Adam,
-    epochs_done: int,
-    seconds: float,
-) -> None:
-    tensors = {f"learner.{name}": value for name, value in learner.state_dict().items()}
-    names = [name for name, _ in learner.named_parameters()]
+def _save_checkpoint(run: Path, task: Pretext, optimizer: Adam, epochs_done: int, seconds: float) -> None:
+    tensors = {f"learner.{name}": value for name, value in task.state_dict().items()}
+    names = [name for name, _ in task.named_parameters()]
     tensors |= {f"adam.{name}": value for name, value in optimizer.state(names).items()}
     metadata = {
-        "recipe": json.dumps(dataclasses.asdict(recipe)),
+        "recipe": json.dumps(dataclasses.asdict(task.recipe)),
         "epochs_done": str(epochs_done),
         "seconds": str(seconds),
     }
@@ -258,7 +259,7 @@ def _save_checkpoint(
     unfinished.replace(run / CHECKPOINT)
 
 
-def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: Adam) -> tuple[int, float]:
+def _load_checkpoint(run: Path, recipe: Recipe, task: Pretext, optimizer: Adam) -> tuple[int, float]:
     try:
         with safe_open(run / CHECKPOINT, "pt") as file:
             metadata = file.metadata()
@@ -278,9 +279,9 @@ def _load_checkpoint(run: Path, recipe: Recipe, learner: nn.Module, optimizer: A
             f"{run} was started with another recipe ({'; '.join(changed)}): "
             "resume with the same options, or delete the folder to start anew"
         )
-    names = [name for name, _ in learner.named_parameters()]
+    names = [name for name, _ in task.named_parameters()]
     try:
-        learner.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
+        task.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
         optimizer.load_state(names, {n.removeprefix("adam."): t for n, t in tensors.items() if n.startswith("adam.")})
         return int(metadata["epochs_done"]), float(metadata["seconds"])
     except (KeyError, RuntimeError, ValueError) as problem:

@@ -25,6 +25,7 @@ SCALE = (0.08, 1.0)  # area of the crop as a share of the image
 RATIO = (3 / 4, 4 / 3)  # width / height of the crop
 CROP_TRIES = 10
 AFTER_CROPS = 2 * CROP_TRIES + 2  # random numbers that crops use: two a try, two for the position
+UNUSED = AFTER_CROPS + 8  # the first random number that `draw` has no use for
 FLIP_PROBABILITY = 0.5
 JITTER_PROBABILITY = 0.8
 STRENGTH = (0.8, 0.8, 0.8, 0.2)  # of brightness, contrast, saturation, hue
@@ -73,7 +74,7 @@ def draw(seed: int, epoch: int, images: np.ndarray, views: int, height: int, wid
     """
     uniform = _Uniform(seed, epoch, images, views)
     top, left, crop_height, crop_width = _draw_crops(uniform, height, width)
-    flip, jitter, *strengths, order, grey = uniform(np.arange(8) + AFTER_CROPS)
+    flip, jitter, *strengths, order, grey = uniform(np.arange(AFTER_CROPS, UNUSED))
     centre = np.array([1.0, 1.0, 1.0, 0.0])
     factors = centre + np.array(STRENGTH) * (2 * np.stack(strengths, axis=1) - 1)
     return ViewParameters(
@@ -87,6 +88,14 @@ def draw(seed: int, epoch: int, images: np.ndarray, views: int, height: int, wid
         ORDERS[(order * len(ORDERS)).astype(np.int64)],
         grey < GREY_PROBABILITY,
     )
+
+
+def uniform(seed: int, epoch: int, images: np.ndarray, views: int, count: int) -> np.ndarray:
+    """Return `count` random numbers in [0, 1) of each view, float64 (count, K * M), independent of those of `draw`.
+
+    For pretext tasks that draw more than views; arguments as for `draw`.
+    """
+    return _Uniform(seed, epoch, images, views)(np.arange(UNUSED, UNUSED + count))
 
 
 def _draw_crops(uniform: "_Uniform", height: int, width: int) -> tuple[np.ndarray, ...]:

@@ -3,8 +3,10 @@
 import functools
 import os
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +16,8 @@ from rrzoo.model import Model
 from rrzoo.recipes import RECIPES
 
 SHIPPED = Path(__file__).parent / "models"
+
+T = TypeVar("T")
 
 
 def zoo_root() -> Path:
@@ -35,31 +39,62 @@ def load(name: str, device: str | torch.device = "cpu") -> Model:
         errors.HubError: the Hub can't be reached, refuses, or sends broken files.
         errors.ModelFolderError: its folder is incomplete, damaged or of another format.
     """
+    place = _find(name)
+    if isinstance(place, hub.Source):
+        return _from_hub(name, lambda: _load_from_hub(place, device))
+    return model_folder.load(place, device)
+
+
+def whole_folder(name: str) -> Path:
+    """Return the folder of a model with all the files that its manifest lists; what `name` is, `load` says.
+
+    Raises:
+        errors.UnknownModelError: no model of that name is at hand.
+        errors.HubError: the Hub can't be reached, refuses, or sends broken files.
+        errors.ModelFolderError: its manifest can't be read.
+    """
+    place = _find(name)
+    if not isinstance(place, hub.Source):
+        return place
+    manifest = _from_hub(name, lambda: hub.fetch(place, model_folder.LOADED))
+    listed = model_folder.read_manifest(manifest).sha256
+    return hub.fetch(replace(place, revision=manifest.name), [*listed, model_folder.CARD])
+
+
+def _find(name: str) -> Path | hub.Source:
+    """Say what a name means, without a request."""
     if name.startswith("hub:"):
-        return _load_from_hub(hub.Source.parse(name.removeprefix("hub:")), device)
+        return hub.Source.parse(name.removeprefix("hub:"))
     if name.startswith("dir:"):
-        return model_folder.load(Path(name.removeprefix("dir:")), device)
+        return Path(name.removeprefix("dir:")).expanduser()
     folders = _folders()
     if name in folders:
-        return model_folder.load(folders[name], device)
-    return _load_by_owner(name, folders, device)
-
-
-def _load_by_owner(name: str, folders: dict[str, Path], device: str | torch.device) -> Model:
-    """Load "name" or "name@revision" from the repositories of $RRZOO_HUB_OWNER."""
+        return folders[name]
     owner = os.environ.get("RRZOO_HUB_OWNER")
-    bare = name.partition("@")[0]
-    problem = ""
     if owner and re.fullmatch(r"[\w.-]+(@.+)?", name):
         try:
-            return _load_from_hub(hub.Source.parse(f"{owner}/{name}"), device)
-        except (errors.HubError, errors.ArgumentError) as reason:
-            problem = f" On the Hub: {reason}."
-    elif "@" in name:
-        problem = " A revision is looked for on the Hub: set RRZOO_HUB_OWNER to the owner of the models there."
+            return hub.Source.parse(f"{owner}/{name}")
+        except errors.ArgumentError as problem:
+            raise _unknown(name, f" On the Hub: {problem}.") from None
+    hint = " A revision is looked for on the Hub: set RRZOO_HUB_OWNER to the owner of the models there."
+    raise _unknown(name, hint if "@" in name else "")
+
+
+def _from_hub(name: str, action: Callable[[], T]) -> T:
+    """Do what needs the Hub; where that fails for a name of $RRZOO_HUB_OWNER, say what is at hand, too."""
+    try:
+        return action()
+    except errors.HubError as problem:
+        if name.startswith("hub:"):
+            raise
+        raise _unknown(name, f" On the Hub: {problem}.") from None
+
+
+def _unknown(name: str, remark: str) -> errors.UnknownModelError:
+    bare = name.partition("@")[0]
     train = f". Train it with: python scripts/train.py {bare}" if bare in RECIPES else ""
-    raise errors.UnknownModelError(
-        f"no model called {name!r} is at hand: {errors.choices(bare, folders)}{train}.{problem}"
+    return errors.UnknownModelError(
+        f"no model called {name!r} is at hand: {errors.choices(bare, _folders())}{train}.{remark}"
     )
 
 
@@ -93,7 +128,7 @@ def list_models() -> dict[str, str]:
             continue
         parts = [f"{config.architecture.backbone}, {config.architecture.image_size} px"]
         if config.training:
-            parts.append(f"trained without labels on {config.training.data}")
+            parts.append(config.training.origin)
         if config.evaluation:
             parts.append(f"linear probe {config.evaluation.linear_probe:.1%} on {config.evaluation.data}")
         lines[name] = "; ".join(parts)

@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import drawing
 import numpy as np
 import reference
 import torch
 
 import rrzoo
-from rrzoo import backbones, datasets, errors, evaluate, relation, train
+from rrzoo import backbones, datasets, errors, evaluate, pretext, relation, train
 from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
@@ -64,10 +65,9 @@ class Setting:
         """Return the training loop's own step."""
         torch.manual_seed(0)
         recipe = Recipe(backbone, self.data.name, size, views=views, batch_size=BATCH, loss="bce")
-        made = backbones.create(backbone)
-        head = relation.RelationHead(made.feature_size)
-        optimizer = Adam([*made.parameters(), *head.parameters()], recipe.learning_rate)
-        return train.Step(recipe, self.sized(size), made, head, optimizer)
+        sized = self.sized(size)
+        task = pretext.create(recipe, backbones.create(backbone), sized)
+        return train.Step(task, sized, Adam(task.parameters(), recipe.learning_rate))
 
 
 def views(setting: Setting) -> Iterator[Row]:
@@ -78,7 +78,7 @@ def views(setting: Setting) -> Iterator[Row]:
         transform = reference.view_transform(size, setting.data.mean, setting.data.std)
         theirs = reference.MultiView(step.dataset.images, 1, transform)
         seconds, reference_seconds = alternate(
-            lambda step=step, batch=batch: step.views(0, batch),
+            lambda step=step, batch=batch: step.views(step.batch(0, batch)),
             lambda theirs=theirs: [theirs[i] for i in range(BATCH)],
             rounds=3 if setting.quick else 9,
             clock=time.process_time,
@@ -129,7 +129,7 @@ def backbone(setting: Setting) -> Iterator[Row]:
     """Forward and backward pass of Conv4."""
     for size, count in ((32, 16), (96, 4)):
         step = setting.step("conv4", size, views=count)
-        inputs = step.views(0, np.arange(BATCH))
+        inputs = step.views(step.batch(0, np.arange(BATCH)))
         if inputs.ndim == 5:  # each side turns the views into the layout it likes
             inputs = conv4.unblock(inputs).contiguous()
         plain = backbones.create("conv4")
@@ -289,25 +289,20 @@ def picture(rows: list[Row], caption: str) -> str:
         return left + right * float(np.log(ratio / low) / np.log(high / low))
 
     bottom = top + height * len(rows)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 940 {bottom + 50}" font-family="sans-serif" '
-        'font-size="13"><rect width="100%" height="100%" fill="white"/>',
-        '<text x="12" y="26" font-size="16">rrzoo against the plain PyTorch loop, times as good</text>',
-    ]
+    parts = []
     for tick in (0.1, 0.3, 1, 3, 10, 30, 100, 300):
         if low <= tick <= high:
             parts.append(f'<path d="M{x(tick):.1f} {top}V{bottom}" stroke="{"#555" if tick == 1 else "#ddd"}"/>')
-            parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle" fill="#555">{tick:g}</text>')
+            parts.append(drawing.text(x(tick), bottom + 16, f"{tick:g}"))
     for number, row in enumerate(rows):
         y = top + height * number
         start, end = sorted((x(1.0), x(row.ratio)))
         parts += [
-            f'<text x="{left - 10}" y="{y + 16}" text-anchor="end">{row.part}: {row.case}</text>',
+            drawing.text(left - 10, y + 16, f"{row.part}: {row.case}", "black", "end"),
             f'<rect x="{start:.1f}" y="{y + 4}" width="{end - start:.1f}" height="16" fill="#3b6ea8"/>',
-            f'<text x="{end + 5:.1f}" y="{y + 16}">{row.ratio:.1f}</text>',
+            drawing.text(end + 5, y + 16, f"{row.ratio:.1f}", "black", "start"),
         ]
-    parts.append(f'<text x="12" y="{bottom + 40}" fill="#555" font-size="11">{caption}</text></svg>')
-    return "\n".join(parts) + "\n"
+    return drawing.document(940, bottom + 52, "rrzoo against the plain PyTorch loop, times as good", parts, caption)
 
 
 def main() -> None:

@@ -15,10 +15,12 @@ import tempfile  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import drawing  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from rrzoo import backbones, datasets, evaluate, model, recipes, relation, train  # noqa: E402
+from rrzoo import backbones, datasets, evaluate, model, pretext, recipes, train  # noqa: E402
+from rrzoo.adam import Adam  # noqa: E402
 
 NAME = "conv4-cifar10"
 EPILOG = """Ours trains anew for every number of minutes, a whole schedule each; the reference trains once with K=4 and
@@ -30,10 +32,8 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
     """Train as many epochs as fit; return one point."""
     recipe = recipes.recipe(NAME)
     torch.manual_seed(0)
-    backbone = backbones.create(recipe.backbone)
-    head = relation.RelationHead(backbone.feature_size)
-    optimizer = torch.optim.Adam([*backbone.parameters(), *head.parameters()])
-    step, batch = train.Step(recipe, data, backbone, head, optimizer), np.arange(recipe.batch_size)
+    task = pretext.create(recipe, backbones.create(recipe.backbone), data)
+    step, batch = train.Step(task, data, Adam(task.parameters(), recipe.learning_rate)), np.arange(recipe.batch_size)
     step(0, batch)
     begun = time.perf_counter()
     for _ in range(20):
@@ -77,42 +77,14 @@ def accuracy(backbone: backbones.Backbone, data: datasets.Dataset, test: dataset
 
 
 def picture(record: dict, caption: str) -> str:
-    """Draw both curves as SVG; the horizontal axis is logarithmic."""
-    points = [point for side in ("rrzoo", "reference") for point in record[side].values()]
-    low, high = (choose(p["minutes"] for p in points) for choose in (min, max))
-    floor = int(20 * min(p["accuracy"] for p in points)) / 20
-    ceiling = (int(20 * max(p["accuracy"] for p in points)) + 1) / 20
-
-    def x(minutes: float) -> float:
-        return 60 + 560 * float(np.log(minutes / low) / max(np.log(high / low), 1e-9))
-
-    def y(share: float) -> float:
-        return 330 - 270 * (share - floor) / (ceiling - floor)
-
-    parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 400" font-family="sans-serif" font-size="13">'
-        '<rect width="100%" height="100%" fill="white"/>',
-        '<text x="12" y="26" font-size="16">CIFAR-10, linear probe, against minutes of training</text>',
+    """Draw both curves as SVG."""
+    sides = (("rrzoo", "#3b6ea8", "rrzoo"), ("reference", "#b5651d", "plain PyTorch"))
+    drawn = [
+        drawing.Curve(label, colour, sorted((p["minutes"], p["accuracy"], 0.0) for p in record[side].values()))
+        for side, colour, label in sides
     ]
-    for tick in np.arange(floor, ceiling + 0.01, 0.05):
-        parts.append(f'<path d="M60 {y(tick):.1f}H620" stroke="#ddd"/>')
-        parts.append(f'<text x="52" y="{y(tick) + 4:.1f}" text-anchor="end" fill="#555">{tick:.0%}</text>')
-    for side, colour, label in (("rrzoo", "#3b6ea8", "rrzoo"), ("reference", "#b5651d", "plain PyTorch")):
-        line = sorted((p["minutes"], p["accuracy"]) for p in record[side].values())
-        path = " ".join(f"{x(m):.1f},{y(a):.1f}" for m, a in line)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for minutes, share in line:
-            parts.append(f'<circle cx="{x(minutes):.1f}" cy="{y(share):.1f}" r="4" fill="{colour}"/>')
-            parts.append(
-                f'<text x="{x(minutes):.1f}" y="{y(share) - 9:.1f}" text-anchor="middle" fill="{colour}">'
-                f"{share:.1%}</text>"
-            )
-        parts.append(f'<text x="632" y="{y(line[-1][1]) + 4:.1f}" fill="{colour}">{label}</text>')
-    for minutes in sorted(float(key) for key in record["rrzoo"]):
-        where = x(min(max(minutes, low), high))
-        parts.append(f'<text x="{where:.1f}" y="350" text-anchor="middle" fill="#555">{minutes:g} min</text>')
-    parts.append(f'<text x="12" y="388" fill="#555" font-size="11">{caption}</text></svg>')
-    return "\n".join(parts) + "\n"
+    ticks = {float(minutes): f"{float(minutes):g} min" for minutes in record["rrzoo"]}
+    return drawing.curves("CIFAR-10, linear probe, against minutes of training", drawn, ticks, caption)
 
 
 def main() -> None:

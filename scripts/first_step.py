@@ -28,11 +28,11 @@ if sys.argv[1] == "reference":
 else:
     from dataclasses import replace
 
-    from rrzoo import relation, train
+    from rrzoo import pretext, train
     from rrzoo.adam import Adam
     from rrzoo.recipes import Recipe
 
     recipe = Recipe("conv4", "clay10", 32, views=VIEWS, batch_size=BATCH, loss="bce")
-    head = relation.RelationHead(backbone.feature_size)
-    optimizer = Adam([*backbone.parameters(), *head.parameters()], recipe.learning_rate)
-    train.Step(recipe, replace(figures, images=images), backbone, head, optimizer)(0, np.arange(BATCH))
+    few = replace(figures, images=images)
+    task = pretext.create(recipe, backbone, few)
+    train.Step(task, few, Adam(task.parameters(), recipe.learning_rate))(0, np.arange(BATCH))

@@ -1,19 +1,32 @@
 """What the tests share: isolated folders, small synthetic data, and a way to say what a test needs."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import rrzoo
+from rrzoo import datasets, model_folder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("RRZOO_DATA") or "~/.cache/rrzoo/data").expanduser()
 REAL_CACHE = Path(os.environ.get("RRZOO_CACHE") or "~/.cache/rrzoo/decoded").expanduser()
+CHROMIUM = Path("/usr/bin/chromium")
+START = 120  # seconds that a server may take on a busy machine
+OTHER_MODEL = "conv4-random"  # a second model of the demo's zoo
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -85,3 +98,99 @@ def write_cifar10(root: Path, per_class: int, suffix: str = "png") -> Path:
                 image[..., number % 3] += np.uint8(12 * number)
                 Image.fromarray(image).save(folder / f"{index:04}.{suffix}")
     return root
+
+
+def app(*arguments: str) -> list[str]:
+    """Return the command that starts the demo."""
+    return [sys.executable, str(REPOSITORY / "app.py"), *arguments]
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the demo runs: its log, uploads/, and zoo/ with a second model, one of random weights."""
+    folder = tmp_path_factory.mktemp("demo")
+    shipped = rrzoo.load("conv4-cifar10").config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        other = rrzoo.Model(replace(shipped, name=OTHER_MODEL, training=None, evaluation=None, random_pair_scores=()))
+    model_folder.save(other, folder / "zoo" / OTHER_MODEL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(demo_folder: Path) -> Iterator[str]:
+    """The address of a running demo, without any network beyond this machine."""
+    port = free_port()
+    environment = os.environ | {
+        "RRZOO_ZOO": str(demo_folder / "zoo"),
+        "GRADIO_TEMP_DIR": str(demo_folder / "uploads"),
+        "HTTP_PROXY": "http://127.0.0.1:9",  # nothing answers there: a request to another host would fail
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+    written = demo_folder / "log"
+    with written.open("w") as log:
+        process = subprocess.Popen(app("--port", str(port)), env=environment, cwd=demo_folder, stdout=log, stderr=log)
+    try:
+        for _ in range(START * 5):
+            if process.poll() is not None:
+                pytest.fail(f"the demo ended at its start: {written.read_text()}")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert "Traceback" not in written.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """One browser for all tests of a module."""
+    need(CHROMIUM.exists(), f"a browser at {CHROMIUM} (Debian's package chromium)")
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=30_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM),
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: "Browser", server: str) -> "Iterator[Page]":
+    """A visitor's page on the demo. Any console error, and any request to another host, fails the test."""
+    complaints: list[str] = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(30_000)
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda problem: complaints.append(str(problem)))
+    opened.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else complaints.append(r.url))
+    opened.goto(server)
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def figures(tmp_path: Path) -> list[Path]:
+    """A horse, a truck and a bird of clay, as files."""
+    clay = datasets.load("clay10", "test")
+    paths = []
+    for name in ("horse", "truck", "bird"):
+        paths.append(tmp_path / f"{name}.png")
+        Image.fromarray(clay.images[clay.labels == clay.classes.index(name)][7]).save(paths[-1])
+    return paths

@@ -1,6 +1,6 @@
 """A Hub in this process: as much of its HTTP API as an unmodified huggingface_hub client uses, with switches.
 
-Repositories are lists of commits, each a dict of files, in memory.
+Repositories are lists of commits, each a dict of files, in memory. A Space has its name after "spaces/".
 """
 
 import base64
@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_right"
+LARGE = (".safetensors", ".faiss", ".png", ".webp", ".woff2")  # files that go through git-lfs
 
 
 @dataclass
@@ -49,6 +50,10 @@ class HubServer:
         self.status: int | None = None  # answers everything with this
         self.cuts = 0  # so many downloads of weights break off half-way
         self.flip = False  # one bit of the weights arrives changed
+        self.stalls = ""  # "HEAD" or "GET": so far a download of weights goes, and then nothing comes any more
+        self.page = False  # answers everything with a page of HTML, as a network does that wants a login
+        self.complaint = ""  # what it has against every card
+        self.drip = 0.0  # seconds between the tenths of the weights
         self.released = threading.Event()
         server = self
 
@@ -103,21 +108,25 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.hub.status:
             self.send(self.hub.status, {"error": "told to"})
+        elif self.hub.page:
+            self.send(200, b"<html>Log in to this network</html>")
         elif self.headers.get("Authorization") not in (None, f"Bearer {TOKEN}"):
             self.send(401, {"error": "Invalid credentials"})
         elif path == "/api/repos/create":
             self.create()
         elif path == "/api/validate-yaml":
-            self.send(200, {"errors": [], "warnings": []})
+            complaints = [{"message": self.hub.complaint}] if self.hub.complaint else []
+            self.send(400 if complaints else 200, {"errors": complaints, "warnings": []})
         elif path.startswith("/lfs/"):
             self.store(path)
         elif path.endswith(".git/info/lfs/objects/batch"):
             self.batch()
         elif path.startswith("/api/"):
-            _, _, _, owner, name, *rest = path.split("/")
-            self.of_repository(f"{owner}/{name}", [unquote(part) for part in rest])
+            _, _, kind, owner, name, *rest = path.split("/")
+            prefix = "spaces/" if kind == "spaces" else ""
+            self.of_repository(f"{prefix}{owner}/{name}", [unquote(part) for part in rest])
         elif "/resolve/" in path:
-            owner, name, _, revision, *rest = path.removeprefix("/spaces").strip("/").split("/")
+            owner, name, _, revision, *rest = path.strip("/").split("/")
             self.resolve(f"{owner}/{name}", unquote(revision), unquote("/".join(rest)))
         else:
             self.send(404, {"error": "unknown path"})
@@ -136,7 +145,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def create(self) -> None:
         asked = json.loads(self.body)
-        name = f"{asked.get('organization') or 'me'}/{asked['name']}"
+        prefix = "spaces/" if asked.get("type") == "space" else ""
+        name = f"{prefix}{asked.get('organization') or 'me'}/{asked['name']}"
         url = f"{self.hub.url}/{name}"
         if name in self.hub.repositories:
             self.send(409, {"error": "exists", "url": url})
@@ -172,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif action == "revision":
             files = [{"rfilename": file} for file in repository.commits[commit]]
             self.send(200, {"id": name, "sha": commit, "siblings": files, "private": repository.private, "tags": []})
+        elif action == "tree":
+            self.send(200, [self.entry(path, content) for path, content in repository.commits[commit].items()])
         elif action == "tag":
             repository.refs[json.loads(self.body)["tag"]] = commit
             self.send(200, {})
@@ -183,14 +195,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, {"error": f"unknown action {action}"})
 
     @staticmethod
-    def preuploaded(repository: Repository, file: dict[str, object]) -> dict[str, object]:
+    def entry(path: str, content: bytes) -> dict[str, object]:
+        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        entry = {"type": "file", "path": path, "size": len(content), "oid": git}
+        if path.endswith(LARGE):
+            lfs = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+            entry |= {"oid": "0" * 40, "lfs": lfs}
+        return entry
+
+    def preuploaded(self, repository: Repository, file: dict[str, object]) -> dict[str, object]:
         path = str(file["path"])
-        large = path.endswith((".safetensors", ".faiss"))
+        large = path.endswith(LARGE)
         answer = {"path": path, "uploadMode": "lfs" if large else "regular", "shouldIgnore": False}
         there = repository.head.get(path)
         if there is not None:
-            git = hashlib.sha1(b"blob %d\0" % len(there) + there)
-            answer["oid"] = hashlib.sha256(there).hexdigest() if large else git.hexdigest()
+            entry = self.entry(path, there)
+            answer["oid"] = entry.get("lfs", entry)["oid"]
         return answer
 
     def batch(self) -> None:
@@ -239,16 +259,33 @@ class _Handler(BaseHTTPRequestHandler):
         weights = path == "model.safetensors"
         if weights and self.hub.flip:
             content = content[:-1] + bytes([content[-1] ^ 1])
+        if weights and self.hub.stalls == "HEAD":
+            self.hub.released.wait(60)
+            self.close_connection = True
+            return
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if start:
             headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        if weights and self.command == "GET" and self.hub.cuts:
-            self.hub.cuts -= 1
-            self.send_response(206 if start else 200)
-            for key, value in (headers | {"Content_Length": str(len(content) - start)}).items():
-                self.send_header(key.replace("_", "-"), value)
-            self.end_headers()
-            self.wfile.write(content[start : start + 100_000])
-            self.close_connection = True
+        if weights and self.command == "GET" and (self.hub.cuts or self.hub.stalls or self.hub.drip):
+            self.partly(content[start:], 206 if start else 200, headers)
+        else:
+            self.send(206 if start else 200, content[start:], **headers)
+
+    def partly(self, content: bytes, status: int, headers: dict[str, str]) -> None:
+        """Send weights, but not as they should be sent."""
+        self.send_response(status)
+        for key, value in (headers | {"Content_Length": str(len(content))}).items():
+            self.send_header(key.replace("_", "-"), value)
+        self.end_headers()
+        if self.hub.drip:
+            step = len(content) // 10 + 1
+            for start in range(0, len(content), step):
+                self.wfile.write(content[start : start + step])
+                self.hub.released.wait(self.hub.drip)
             return
-        self.send(206 if start else 200, content[start:], **headers)
+        self.wfile.write(content[:100_000])
+        self.close_connection = True
+        if self.hub.stalls:
+            self.hub.released.wait(60)
+        else:
+            self.hub.cuts -= 1

@@ -1,18 +1,28 @@
 """Models on the Hub: an unmodified client against a server in this process, and everything that can go wrong there."""
 
+import json
+import os
+import runpy
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 from huggingface_hub import constants
 
 import rrzoo
+from conftest import REPOSITORY
 from hub_server import TOKEN, HubServer, Repository
 from rrzoo import errors, hub, zoo
+from rrzoo.__main__ import main
+from rrzoo.hub import client
 
 NAME = "me/conv4-cifar10"
+SPACE = "me/demo"
 SHIPPED = zoo.SHIPPED / "conv4-cifar10"
 FILES = {path.name: path.read_bytes() for path in SHIPPED.iterdir()}
 
@@ -171,11 +181,57 @@ def test_without_a_network(server: HubServer, repository: Repository, monkeypatc
 
 
 def test_a_silent_network_is_given_up(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "TIMEOUT", 0.2)
+    monkeypatch.setattr(client, "ANSWER", 0.2)
     server.silent = True
     with pytest.raises(errors.HubError, match="can't be fetched"):
         rrzoo.load(f"hub:{NAME}")
     assert len(server.requests) == 1  # what is not answered is not asked again
+
+
+@pytest.mark.parametrize("when", ["HEAD", "GET"])
+def test_a_download_that_falls_silent_is_given_up(
+    when: str, server: HubServer, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE", 0.4)
+    monkeypatch.setattr(client, "SLOWEST", 10_000_000)
+    monkeypatch.setattr(client, "ANSWER", 1.0)
+    server.stalls = when  # the client's own tries would take 7 minutes, or 1
+    with pytest.raises(errors.HubError, match=r"can't be fetched .it was silent for 0\.4"):
+        rrzoo.load(f"hub:{NAME}")
+    assert server.requests[-1].startswith(when)
+    assert weights(tmp_path) == []
+
+
+def test_a_slow_download_is_not_silent(
+    server: HubServer, repository: Repository, model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE", 0.4)
+    server.drip = 0.1  # a second in all, and 15 are allowed
+    assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
+
+
+def test_what_is_no_hub_is_named(server: HubServer, repository: Repository) -> None:
+    server.page = True
+    with pytest.raises(errors.HubError, match=r"^what answers for me/conv4-cifar10@main is no Hub"):
+        rrzoo.load(f"hub:{NAME}")
+
+
+@pytest.mark.parametrize("name", ["../../precious", "a/b", ".hidden", ""])
+def test_a_manifest_that_lists_other_folders_is_refused(
+    name: str, server: HubServer, repository: Repository, tmp_path: Path
+) -> None:
+    manifest = json.loads(FILES["manifest.json"])
+    manifest["sha256"][name] = "0" * 64
+    repository.commit({**FILES, "manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(errors.HubError, match="only names of files in its own folder are allowed"):
+        rrzoo.load(f"hub:{NAME}")
+
+
+def test_a_commit_that_is_a_path_is_refused(server: HubServer, repository: Repository) -> None:
+    repository.commits["../../../x"] = FILES
+    repository.refs["main"] = "../../../x"
+    with pytest.raises(errors.HubError, match="is no commit"):
+        rrzoo.load(f"hub:{NAME}")
 
 
 def test_publish_then_load(
@@ -221,3 +277,108 @@ def test_what_changed_since_its_export_is_not_published(server: HubServer, tmp_p
     with pytest.raises(errors.ModelFolderError, match=r"gallery\.json changed since the export"):
         hub.publish(folder, hub.Source(NAME, "v1"))
     assert server.requests == []
+
+
+def script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run scripts/publish.py."""
+    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
+    monkeypatch.setattr(sys, "argv", ["publish.py", *arguments])
+    runpy.run_path(str(REPOSITORY / "scripts" / "publish.py"), run_name="__main__")
+
+
+def test_publish_the_demo(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    script(monkeypatch, "--space", SPACE, "--dry-run")
+    assert capsys.readouterr().out.startswith(f"would upload to the Space {SPACE}")
+    assert server.requests == []
+    stray = REPOSITORY / "rrzoo" / "stray-of-a-test.py"
+    stray.touch()
+    try:
+        script(monkeypatch, "--space", SPACE, "--private")
+    finally:
+        stray.unlink()
+    space = server.repositories[f"spaces/{SPACE}"]
+    assert space.kind == "space"
+    assert space.private
+    assert len(space.commits) == 2  # the empty one that created it, and ours
+    uploaded = space.head
+    assert {"app.py", "requirements.txt", "rrzoo/__init__.py", "rrzoo/models/conv4-cifar10/config.json"} <= set(
+        uploaded
+    )
+    assert not [path for path in uploaded if "stray" in path or path.startswith("tests") or "__pycache__" in path]
+    card = huggingface_hub.SpaceCard(uploaded["README.md"].decode()).data
+    assert (card.sdk, card.app_file, card.models) == ("gradio", "app.py", ["me/conv4-cifar10"])
+    assert f"gradio=={card.sdk_version}\n".encode() in uploaded["requirements.txt"]
+    assert isinstance(card.python_version, str)
+
+    for path, content in uploaded.items():
+        (tmp_path / "space" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "space" / path).write_bytes(content)
+    run = subprocess.run(
+        [sys.executable, "-c", "import app, rrzoo; print(rrzoo.__file__, *rrzoo.list_models())"],
+        cwd=tmp_path / "space",
+        env={**os.environ, "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == [str(tmp_path / "space" / "rrzoo" / "__init__.py"), "conv4-cifar10"]
+
+
+def test_only_what_changed_is_uploaded(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    readme = (REPOSITORY / "README.md").read_bytes()
+    files = {"README.md": readme, "app.py": b"1", "rrzoo/a.py": b"a", "rrzoo/m.safetensors": b"m" * 99}
+    assert "4 files uploaded" in hub.publish_space(files, SPACE, ["me/b", "me/a"])
+    space = server.repositories[f"spaces/{SPACE}"]
+    assert "nothing changed" in hub.publish_space(files, SPACE, ["me/a", "me/b"])
+    assert len(space.commits) == 2
+    space.commit({**space.head, "rrzoo/old.py": b"old", "notes.txt": b"of a person"})
+    assert "1 files uploaded, 1 deleted" in hub.publish_space({**files, "app.py": b"2"}, SPACE, ["me/a", "me/b"])
+    assert set(space.head) == {*files, ".gitattributes", "notes.txt"}
+    assert space.head["app.py"] == b"2"
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        ("title: x\nsdk: gradio", "lacks sdk_version, python_version, app_file"),
+        ("title: [", "can't be read"),
+        ("title: x\nsdk: gradio\nsdk_version: 6\npython_version: '3.11'\napp_file: main.py", "is 'main.py', which is"),
+    ],
+)
+def test_front_matter_is_checked(front: str, message: str) -> None:
+    files = {"README.md": f"---\n{front}\n---\ntext".encode(), "app.py": b""}
+    with pytest.raises(errors.ArgumentError, match=message):
+        hub.publish_space(files, SPACE, [], dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "name models"), (["conv4-cifar10"], "--owner"), (["--space", "me"], "'me' is no repository")],
+)
+def test_wrong_arguments_are_one_line(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        script(monkeypatch, *arguments)
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_card_that_the_hub_refuses(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    server.complaint = "license: unknown"
+    with pytest.raises(errors.HubError, match=r"the Hub refuses this upload: .*license: unknown"):
+        hub.publish(SHIPPED, hub.Source(NAME, "v1"))
+    assert len(server.repositories[NAME].commits) == 1
+
+
+def test_a_published_model_is_verified(
+    server: HubServer, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["verify", f"hub:{NAME}"])
+    assert capsys.readouterr().out.startswith("6 files have the SHA-256")
+    assert set(FILES) - {"log.jsonl"} <= fetched(server)

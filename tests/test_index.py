@@ -222,3 +222,6 @@ def test_the_card_counts_the_images_of_pretraining(tmp_path: Path) -> None:
     assert exported.config.training.images == 70
     assert exported.config.evaluation is not None
     assert exported.config.evaluation.train_images == 40
+    right = exported.classify(labelled.images).argmax(1) == labelled.labels
+    classes = [right[labelled.labels == number].mean() for number in range(10)]
+    assert exported.config.evaluation.class_accuracy == pytest.approx(classes)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from rrzoo import errors
+from rrzoo import errors, model_folder, zoo
 from rrzoo.recipes import RECIPES, Architecture, ModelConfig, Recipe, Training, from_dict, recipe
 
 RECIPE = RECIPES["conv4-cifar10"]
@@ -80,6 +80,12 @@ def test_foreign_json_is_refused(path: list[str], value: object, message: str) -
     place[path[-1]] = value
     with pytest.raises(errors.ArgumentError, match=message):
         from_dict(ModelConfig, data)
+
+
+def test_accuracies_of_other_classes_are_refused() -> None:
+    shipped = model_folder.read_config(zoo.SHIPPED / "conv4-cifar10")
+    with pytest.raises(errors.ArgumentError, match="class_accuracy has 10 values: 2 classes"):
+        dataclasses.replace(shipped, architecture=config().architecture)
 
 
 def test_missing_field_is_refused() -> None:

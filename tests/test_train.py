@@ -16,13 +16,12 @@ from safetensors.torch import save_file
 
 import rrzoo
 from conftest import REAL_DATA, REPOSITORY, need, run_python, smooth_image, write_cifar10
-from rrzoo import datasets, errors, images, train
+from rrzoo import datasets, errors, images, pretext, train
 from rrzoo.adam import Adam
 from rrzoo.backbones import create
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
 from rrzoo.recipes import RECIPES, Recipe
-from rrzoo.relation import RelationHead
 from rrzoo.train import Pretrained
 
 RECIPE = Recipe("conv4", "none", 16, views=3, batch_size=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.5)
@@ -73,16 +72,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 ) -> None:
     whole = weights(train.pretrain(RECIPE, dataset, tmp_path / "whole"))
     calls = 0
-    measure = train._measure
+    step = Adam.step
 
-    def crash(*arguments: torch.Tensor) -> list[float]:
+    def crash(optimizer: Adam) -> None:
         nonlocal calls
         calls += 1
         if calls == 13:  # in the middle of the third epoch
             raise KeyboardInterrupt
-        return measure(*arguments)
+        step(optimizer)
 
-    monkeypatch.setattr(train, "_measure", crash)
+    monkeypatch.setattr(Adam, "step", crash)
     with pytest.raises(KeyboardInterrupt):
         train.pretrain(RECIPE, dataset, tmp_path / "parts")
     monkeypatch.undo()
@@ -209,13 +208,14 @@ def test_blocked_views_are_the_same_views(random: np.random.Generator, monkeypat
     dataset = Dataset("n", "train", images, None, ("x",), (0.5,) * 3, (0.2,) * 3, "chosen", "synthetic", "none")
     recipe = Recipe("conv4", "none", 16, views=5, batch_size=16)
     blocked, plain = (
-        train.Step(recipe, dataset, create(name), RelationHead(64), Adam([], 1.0)) for name in ("conv4", "resnet8")
+        train.Step(pretext.create(recipe, create(name), dataset), dataset, Adam([], 1.0))
+        for name in ("conv4", "resnet8")
     )
     for epoch in range(2):
-        order = random.permutation(16)
-        made = blocked.views(epoch, order)
+        batch = blocked.batch(epoch, random.permutation(16))
+        made = blocked.views(batch)
         assert made.shape == (5, 18, 18, 3, 16)
-        assert torch.equal(conv4.unblock(made), plain.views(epoch, order))
+        assert torch.equal(conv4.unblock(made), plain.views(batch))
 
 
 def test_a_checkpoint_of_another_version_is_refused(dataset: Dataset, tmp_path: Path) -> None:
@@ -234,13 +234,13 @@ def test_memory_stays_below_the_limit_on_100_000_photographs_of_96_px() -> None:
     code = f"""
 import numpy as np
 from pathlib import Path
-from rrzoo import backbones, datasets, relation, train
+from rrzoo import backbones, datasets, pretext, train
 from rrzoo.adam import Adam
 from rrzoo.recipes import Recipe
 dataset = datasets.load("stl10-standin", "unlabeled", Path({str(REAL_DATA)!r}))
-backbone, head = backbones.create("conv4"), relation.RelationHead(64)
-optimizer = Adam([*backbone.parameters(), *head.parameters()], 1e-3)
-step = train.Step(Recipe("conv4", "stl10-standin", 96, views=16, batch_size=64), dataset, backbone, head, optimizer)
+recipe = Recipe("conv4", "stl10-standin", 96, views=16, batch_size=64)
+task = pretext.create(recipe, backbones.create("conv4"), dataset)
+step = train.Step(task, dataset, Adam(task.parameters(), 1e-3))
 order = np.random.default_rng(0).permutation(len(dataset))
 for start in range(0, 6 * 64, 64):
     step(0, order[start : start + 64])

@@ -1,0 +1,83 @@
+"""What the demo says of models: sentences and tables made from their configs."""
+
+import html
+
+from rrzoo import errors, model_folder, zoo
+from rrzoo.gallery import Gallery
+from rrzoo.model import Model
+
+
+def introduction(model: Model) -> str:
+    """Say what the visitor is looking at, as Markdown."""
+    training = model.config.training
+    seen = f"{training.images:,} images of {training.data}" if training else "images"
+    return (
+        f"# rrzoo\n**{model.name}** learnt to see from {seen} **without labels**: it was shown random views of them "
+        "and asked, pair by pair, *do these two show the same thing?* "
+        "([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))"
+    )
+
+
+def searched(model: Model, gallery: Gallery, rerank: bool) -> str:
+    """Say what a search looked through, as Markdown."""
+    of = f" of {html.escape(gallery.description)}" if gallery.description else ""
+    by = "relation score, 0 to 1" if rerank else "cosine similarity, at most 1"
+    return f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and {by}"
+
+
+def probe(model: Model) -> str:
+    """Say what the probabilities are worth, as Markdown."""
+    measured = model.config.evaluation
+    if measured is None:
+        return ""
+    return (
+        f"Labels came in only here: a linear classifier on the frozen features. It names {measured.linear_probe:.1%} "
+        f"of {measured.test_images:,} test images right ({measured.data}); with random weights it is "
+        f"{measured.random_weights_linear_probe:.1%}, on raw pixels {measured.raw_pixels_linear_probe:.1%}."
+    )
+
+
+def class_accuracy(model: Model, name: str) -> str:
+    """Say how often the probe is right on a class, as Markdown; nothing where the card does not know."""
+    measured = model.config.evaluation
+    if measured is None or not measured.class_accuracy:
+        return ""
+    right = measured.class_accuracy[model.classes.index(name)]
+    return (
+        f"Its first guess is **{name}**. Of the test images that show this class, it names **{right:.0%}** right "
+        f"({measured.data})."
+    )
+
+
+def models_table(chosen: str) -> str:
+    """List the zoo as a table, `chosen` marked."""
+    rows = "".join(_row(name, line, name == chosen) for name, line in zoo.list_models().items())
+    heads = ("model", "learnt from", "pretext task", "linear probe", "20-NN", "measured on", "weights")
+    head = "".join(f'<th scope="col">{title}</th>' for title in heads)
+    return (
+        f'<div class="wide"><table class="models" aria-label="The models at hand"><thead><tr>{head}</tr></thead>'
+        f'<tbody>{rows}</tbody></table></div><p class="hint">A click on a name chooses the model for all tabs; its '
+        "card is below.</p>"
+    )
+
+
+def _row(name: str, line: str, chosen: bool) -> str:
+    current, escaped = ' aria-current="true"' if chosen else "", html.escape(name)
+    link = f'<a href="?model={escaped}&amp;tab=models"{current}>{escaped}</a>'
+    try:
+        folder = zoo.find(name)
+        config = model_folder.read_config(folder)
+        size = (folder / model_folder.WEIGHTS).stat().st_size
+    except (errors.RRZooError, OSError):
+        return f'<tr><th scope="row">{link}</th><td colspan="6">{html.escape(line)}</td></tr>'
+    training, measured = config.training, config.evaluation
+    cells = (
+        f"{training.images:,} images of {training.data}" if training else "",
+        training.recipe.pretext if training else "",
+        f"{measured.linear_probe:.1%}" if measured else "",
+        f"{measured.knn:.1%}" if measured else "",
+        f"{measured.test_images:,} images of {measured.data}" if measured else "",
+        f"{size / 1e6:,.2f} MB",
+    )
+    told = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{link}</th>{told}</tr>'

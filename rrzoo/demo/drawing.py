@@ -1,0 +1,48 @@
+"""Pictures as HTML. They travel inside the page, so that nothing a visitor sees becomes a file on the server's disk."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+SHOWN = 192  # px, the longer side of a picture in the page
+
+
+def data_uri(picture: np.ndarray | Image.Image) -> str:
+    """Return a picture, uint8 (H, W, 3) or PIL, as the address of a JPEG of at most 192 px."""
+    shown = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture.copy()
+    shown.thumbnail((SHOWN, SHOWN))
+    file = io.BytesIO()
+    shown.save(file, "JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def image(picture: np.ndarray | Image.Image, alt: str) -> str:
+    """Draw one picture; `alt` says what it is."""
+    return f'<img src="{data_uri(picture)}" alt="{html.escape(alt)}">'
+
+
+def grid(pictures: Sequence[np.ndarray | Image.Image], captions: Sequence[str], name: str, small: bool = False) -> str:
+    """Draw pictures as buttons that tell their number, from 0, when clicked; a small grid hides its captions.
+
+    Args:
+        pictures: N.
+        captions: N lines, the alternative texts too.
+        name: what the pictures are, for those who don't see them.
+        small: as a row of examples.
+    """
+    cells = ""
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        text = html.escape(caption)
+        shown = "" if small else f"<span>{text}</span>"
+        cells += f'<li><button type="button" data-index="{number}" title="{text}">{image(picture, caption)}{shown}'
+        cells += "</button></li>"
+    return f'<ul class="pictures{" small" if small else ""}" aria-label="{html.escape(name)}">{cells}</ul>'
+
+
+def notice(sentence: str) -> str:
+    """Draw a sentence that stands where a result would."""
+    return f'<p class="notice">{html.escape(sentence)}</p>'

@@ -1,0 +1,270 @@
+"""The demo as a visitor meets it: a real server, a real browser, every tab."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+import rrzoo
+from conftest import OTHER_MODEL
+from rrzoo import datasets
+
+TABS = ("search", "classify", "relate", "yours", "learning", "models")
+
+
+def captions(grid: Locator) -> Locator:
+    return grid.locator(".pictures button span")
+
+
+def tab(page: Page, server: str, name: str) -> None:
+    page.goto(f"{server}/?tab={name}")
+    expect(page.locator("[role=tab][aria-selected=true]").first).to_be_visible()
+
+
+def upload(page: Page, elem_id: str, files: Path | list[Path]) -> None:
+    page.locator(f"#{elem_id} input[type=file]").first.set_input_files(files)
+
+
+def remove_picture(page: Page, elem_id: str) -> None:
+    page.locator(f"#{elem_id}").get_by_label("Remove Image").click()
+
+
+def test_the_page_opens_with_a_search_done(page: Page) -> None:
+    expect(page.get_by_text("do these two show the same thing?")).to_be_visible()
+    expect(captions(page.locator("#hits"))).to_have_count(12)
+    expect(page.locator("#query img")).to_be_visible()
+    loaded = "images => images.every(image => image.complete && image.naturalWidth == 96 && image.alt)"
+    assert page.locator("#hits img").evaluate_all(loaded)
+    assert page.evaluate("document.fonts.check('16px Inter')")
+
+
+def test_search_click_and_re_rank(page: Page, figures: list[Path], model: rrzoo.Model) -> None:
+    found = captions(page.locator("#hits"))
+    remove_picture(page, "query")
+    expect(page.locator("#searched")).to_contain_text("Drop a picture, or click a clay figure")
+    expect(found).to_have_count(0)
+    upload(page, "query", figures[0])
+    expect(found.first).to_have_text("horse · 1.00")  # the figure itself is in the gallery
+    page.locator("#search-examples button").nth(0).click()
+    expect(found.first).to_have_text(re.compile("airplane · 0"))
+    label = found.nth(1).inner_text().split(" ")[0]
+    page.locator("#hits button").nth(1).click()
+    expect(found.first).to_have_text(f"{label} · 1.00")
+    page.get_by_role("button", name="Remove Image").click()
+    upload(page, "query", figures[2])
+    expect(found.first).to_have_text("bird · 1.00")
+    page.get_by_label("Re-rank with the relation head").check()
+    expect(found.first).to_have_text(re.compile(r"relation \d"))
+    (expected,) = model.gallery().search(figures[2], 12, rerank=True)
+    assert found.all_inner_texts() == [f"{hit.label} · relation {hit.relation:.2f}" for hit in expected]
+
+
+def test_any_two_pictures_of_the_page_are_compared(page: Page, model: rrzoo.Model) -> None:
+    compared = page.locator("#compared")
+    page.get_by_label("picks it: two picked give their relation score").check()
+    expect(compared).to_contain_text("Click any two pictures")
+    page.locator("#hits button").nth(2).click()
+    expect(compared).to_contain_text("Now click another")
+    page.locator("#hits button").nth(5).click()
+    expect(compared.locator("img")).to_have_count(2)
+    example = datasets.load("clay10", "train")
+    horse = example.images[np.flatnonzero(example.labels == example.classes.index("horse"))[3]]
+    gallery = model.gallery()
+    (hits,) = gallery.search(horse, 12)
+    score = model.relate(hits[2].thumbnail, hits[5].thumbnail)[0]
+    expect(
+        compared.get_by_role("img", name=f"Relation score: are these two views of one picture?: {score:.3f}")
+    ).to_be_visible()
+    page.locator("#query img").click()
+    expect(compared.locator("img")).to_have_count(1)
+    page.locator("#hits button").nth(0).click()
+    score = model.relate(horse, hits[0].thumbnail)[0]
+    expect(compared.get_by_role("img", name=f": {score:.3f}")).to_be_visible()
+    expect(captions(page.locator("#hits")).first).not_to_have_text(re.compile("1.00"))  # nothing was searched anew
+
+
+def test_two_models_side_by_side(page: Page) -> None:
+    expect(page.locator("#other-hits")).not_to_be_visible()
+    page.locator("#other input").click()
+    page.get_by_role("option", name=OTHER_MODEL).click()
+    theirs = captions(page.locator("#other-hits"))
+    expect(theirs).to_have_count(12)
+    expect(page.get_by_text(f"{OTHER_MODEL}: nearest of 1,000 pictures")).to_be_visible()
+    assert theirs.all_inner_texts() != captions(page.locator("#hits")).all_inner_texts()
+    page.locator("#search-examples button").nth(9).click()
+    expect(captions(page.locator("#hits")).first).to_have_text(re.compile("truck|car|ship"))
+    expect(theirs).to_have_count(12)
+
+
+def test_classify_says_what_its_answer_is_worth(
+    page: Page, server: str, figures: list[Path], model: rrzoo.Model
+) -> None:
+    tab(page, server, "classify")
+    first = page.get_by_test_id("label-output-value")
+    expect(first).to_have_text("truck")
+    measured = model.config.evaluation
+    assert measured is not None
+    for path in (figures[0], None):
+        remove_picture(page, "subject")
+        expect(page.locator("#worth")).to_contain_text("Drop a picture")
+        if path:
+            upload(page, "subject", path)
+        else:
+            page.locator("#classify-examples button").nth(9).click()
+        named = model.classes[int(model.classify(path)[0].argmax())] if path else "truck"
+        expect(first).to_have_text(named)
+        right = measured.class_accuracy[model.classes.index(named)]
+        expect(page.locator("#worth")).to_contain_text(f"Its first guess is {named}.")
+        expect(page.locator("#worth")).to_contain_text(f"it names {right:.0%} right")
+        expect(captions(page.locator("#neighbours"))).to_have_count(6)
+
+
+def test_relate_several_and_look_into_one_pair(
+    page: Page, server: str, figures: list[Path], model: rrzoo.Model
+) -> None:
+    tab(page, server, "relate")
+    expect(page.locator("#matrix tbody button")).to_have_count(12)  # four examples, each with three others
+    page.get_by_role("button", name="A figure and its mirror image").click()
+    expect(page.locator("#matrix tbody button")).to_have_count(2)
+    verdict = page.locator("#verdict")
+    expect(verdict).to_contain_text(re.compile(r"9\d%|100%"))
+    page.locator("#related").get_by_label("Clear").click()
+    expect(page.locator("#matrix")).to_contain_text("Choose 2 to 8 pictures")
+    upload(page, "related", figures)
+    score = model.relate(figures[1], figures[2])[0]
+    cell = page.get_by_role("button", name=f"pictures 2 and 3, score {score:.2f}")
+    cell.click()
+    expect(verdict.get_by_role("heading")).to_have_text("Pictures 2 and 3")
+    expect(verdict).to_contain_text(f"{score:.3f}")
+    expect(cell).to_have_attribute("aria-pressed", "true")
+    expect(verdict.get_by_role("img", name=re.compile(r"Above \d+% of random pairs of the gallery"))).to_be_visible()
+    for number in (1, 2):
+        heat = verdict.get_by_role("img", name=f"What in picture {number} drove the score")
+        expect(heat.locator("rect")).to_have_count(16)
+    expect(verdict).to_contain_text("cold ones against")
+
+
+def test_a_gallery_of_the_visitors_own(
+    page: Page, server: str, browser: Browser, demo_folder: Path, figures: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_text("no picture")
+    hostile = tmp_path / "<img src=x onerror=alert(1)>.png"
+    Image.open(figures[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(hostile)
+    tab(page, server, "yours")
+    expect(page.locator("#own")).to_contain_text("No pictures of yours yet")
+    upload(page, "drop", [*figures, hostile, tmp_path / "broken.png"])
+    said, own = page.locator("#own-said"), captions(page.locator("#own"))
+    expect(said).to_contain_text("4 pictures of yours are in memory")
+    expect(said).to_contain_text("1 could not be read: image 5: broken.png is not an image")
+    expect(own).to_have_count(4)
+    kept = [path.name for path in (demo_folder / "uploads").rglob("*") if path.is_file()]
+    assert not [name for name in kept if name.startswith(("horse", "truck", "bird", "broken"))], kept
+
+    page.locator("#own button").nth(0).click()
+    expect(own.first).to_have_text("horse.png · 1.00")
+    expect(own.nth(1)).to_contain_text("onerror")  # the mirrored horse, its name shown as text
+    upload(page, "asked", figures[2])
+    expect(own.first).to_have_text("bird.png · 1.00")
+    page.locator("#model input").click()
+    page.get_by_role("option", name=OTHER_MODEL).click()
+    expect(said).to_contain_text(f"4 pictures of yours, as {OTHER_MODEL} sees them")
+
+    stranger = browser.new_page()
+    stranger.goto(f"{server}/?tab=yours")
+    upload(stranger, "asked", figures[2])
+    expect(stranger.get_by_test_id("toast-body")).to_contain_text("your pictures are not in memory")
+    stranger.close()
+    page.get_by_role("button", name="Forget my pictures").click()
+    expect(page.locator("#own")).to_contain_text("No pictures of yours yet")
+    page.get_by_role("button", name="Or try it with 40 clay figures").click()
+    expect(own).to_have_count(40)
+
+
+def test_pairs_of_views_get_live_verdicts(page: Page, server: str) -> None:
+    tab(page, server, "learning")
+    verdicts = page.locator("#verdicts")
+    expect(verdicts.locator(".views img")).to_have_count(6)
+    expect(verdicts.locator("td.positive")).to_have_count(6)
+    expect(verdicts.locator("td.negative")).to_have_count(9)
+    before = verdicts.inner_text()
+    page.get_by_role("button", name="Draw other views").click()
+    expect(verdicts).not_to_have_text(before, use_inner_text=True)
+    page.get_by_label("number input for K, views of each picture").fill("4")
+    expect(verdicts.locator("td.positive")).to_have_count(12)
+    page.get_by_label("number input for Strength of the views").fill("0")  # all views of a picture are the same
+    expect(verdicts.locator("p.summary")).to_contain_text(
+        "Of 12 positive pairs, two views of one picture, the head gets 12 right"
+    )
+
+
+def test_choosing_a_model_changes_all_tabs_and_the_address(page: Page, server: str) -> None:
+    page.get_by_role("tab", name="Models").click()
+    expect(page.locator("#zoo tbody tr")).to_have_count(2)
+    expect(page.locator("#zoo tr.chosen")).to_contain_text("58.4%")
+    expect(page.locator("#card")).to_contain_text("Accuracy")
+    page.get_by_role("link", name=OTHER_MODEL).click()
+    expect(page.locator("#zoo tr.chosen")).to_contain_text(OTHER_MODEL)
+    expect(page.locator("#card")).to_contain_text(f'rrzoo.load("{OTHER_MODEL}")')
+    page.get_by_role("tab", name="Search").click()
+    expect(page.locator("#searched")).to_contain_text(OTHER_MODEL)
+    expect(page).to_have_url(re.compile(f"model={OTHER_MODEL}.*tab=search"))
+    page.reload()
+    expect(page.locator("#model input")).to_have_value(OTHER_MODEL)
+    expect(page.locator("#searched")).to_contain_text(OTHER_MODEL)
+    page.go_back()
+    expect(page.locator("#model input")).to_have_value("conv4-cifar10")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_tab_fits_a_phone(page: Page, server: str, theme: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name in TABS:
+        page.goto(f"{server}/?tab={name}&__theme={theme}")
+        expect(page.locator("[role=tabpanel]:visible").first).to_be_visible()
+        expect(page.locator(f"[data-tab-id={name}]").first).to_have_attribute("aria-selected", "true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_names_for_those_who_do_not_see_the_page(page: Page, server: str) -> None:
+    for name in TABS:
+        tab(page, server, name)
+        panel = page.locator("[role=tabpanel]:visible").first
+        expect(panel).to_be_visible()
+        nameless = "all => all.filter(e => e.checkVisibility() && !(e.alt ?? '')).map(e => e.outerHTML.slice(0, 200))"
+        assert panel.locator("img").evaluate_all(nameless) == [], name
+        unnamed = (
+            "all => all.filter(e => e.checkVisibility() && !(e.innerText.trim() || e.ariaLabel || e.title "
+            "|| e.querySelector('img[alt]'))).map(e => e.outerHTML.slice(0, 200))"
+        )
+        assert panel.locator("button").evaluate_all(unnamed) == [], name
+
+
+def test_the_keyboard_reaches_an_example(page: Page) -> None:
+    example = page.locator("#search-examples button").nth(8)
+    example.focus()
+    assert example.evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(captions(page.locator("#hits")).first).to_have_text(re.compile("ship"))
+
+
+def test_a_file_that_is_no_image_gets_a_sentence(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "letter.jpg").write_text("Dear model, I am no picture.")
+    remove_picture(page, "query")
+    upload(page, "query", tmp_path / "letter.jpg")
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("letter.jpg is not an image that can be read: use JPEG, PNG")
+    assert "/tmp" not in toast.inner_text()
+
+
+def test_a_lost_connection_is_said(browser: Browser, server: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server)
+    expect(captions(page.locator("#hits"))).to_have_count(12)
+    context.set_offline(True)
+    page.locator("#search-examples button").nth(1).click()
+    expect(page.get_by_test_id("toast-body").first).to_contain_text("onnection")
+    context.close()

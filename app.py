@@ -41,7 +41,7 @@ MOST_RELATED = 8
 MAX_UPLOAD = "20mb"
 QUEUED = 32  # calls that wait; one more is told to try again
 THREADS = 6  # that read pictures and compute
-SESSIONS = 500  # visitors whose state is kept, some 100 kB each; the longest idle are forgotten
+SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest idle start anew
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
 CSS = Path(demo.__file__).with_name("style.css")
 SEARCH_WITH_IT, COMPARE = "searches with it", "picks it: two picked give their relation score"
@@ -71,7 +71,9 @@ def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*arguments, **named)
         except errors.RRZooError as problem:
-            raise gr.Error(html.escape(str(problem)), title="This can't be used", print_exception=False) from None
+            raise gr.Error(
+                html.escape(str(problem), quote=False), title="This can't be used", print_exception=False
+            ) from None
 
     return told
 
@@ -236,7 +238,7 @@ def search_tab(shared: Shared) -> gr.Tab:
 
     def find(picture: np.ndarray | None, k: int, rerank: bool, model: str, other: str | None) -> tuple[Any, ...]:
         answers: list[Any] = []
-        for name in (model, other if other != model else None):
+        for name in (model, other if other not in (model, "") else None):
             if name is None or picture is None:
                 hint = "Drop a picture, or click a clay figure, to see its nearest pictures." if name else ""
                 answers += [hint, "", []]
@@ -303,8 +305,8 @@ def search_tab(shared: Shared) -> gr.Tab:
                 with gr.Column(min_width=260):
                     mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture")
                     other = gr.Dropdown(
-                        [("no other model", None), *((name, name) for name in zoo.list_models())],
-                        value=None,
+                        [("no other model", ""), *((name, name) for name in zoo.list_models())],
+                        value="",
                         label="Beside it, the results of",
                         elem_id="other",
                         visible=len(zoo.list_models()) > 1,
@@ -721,8 +723,12 @@ def guarded(page: gr.Blocks) -> gr.Blocks:
 
     async def checked(block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
         try:
-            settled = sentences(uploads.settle)(inputs, UPLOADS)
+            # gradio_client fills in what a call leaves out, other programs don't
+            defaults = [block.value for block in block_fn.inputs[len(inputs) :]]
+            settled = sentences(uploads.settle)([*inputs, *defaults], UPLOADS)
             return await preprocess(block_fn, settled, *more, **named)
+        except gr.Error:
+            raise
         except ValueError:  # Gradio's, of values that are not of the form an input has
             problem = "What arrived does not fit this endpoint: the page's footer, Use via API, says what does."
             raise gr.Error(problem, print_exception=False) from None

@@ -62,7 +62,7 @@ def measure(
     knn = {str(k): evaluate.knn_accuracy(*data, k) for k in NEIGHBOURS}
     stage("retrieval")
     reranked = None
-    if model.relation_head is None:
+    if not model.relates:
         found = retrieval(test_features, test_labels)
     else:
         rescore = relation_scores.rescorer(model, test_features)
@@ -85,7 +85,7 @@ def measure(
         few_labels=few_labels,
         folds=folds,
         reranked=reranked,
-        relation=None if model.relation_head is None else relation_scores.measure(model, test, test_features),
+        relation=None if not model.relates else relation_scores.measure(model, test, test_features),
         seconds=round(time.perf_counter() - begun, 1),
     )
 

@@ -1,6 +1,7 @@
 """What the tests share: isolated folders, small synthetic data, and a way to say what a test needs."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("RRZOO_DATA") or "~/.cache/rrzoo/data").expanduser()
 REAL_CACHE = Path(os.environ.get("RRZOO_CACHE") or "~/.cache/rrzoo/decoded").expanduser()
+LEFT = re.compile("AbortError|Connection errored out")  # what Gradio logs of a call that leaving the page cuts off
 CHROMIUM = Path("/usr/bin/chromium")
 START = 120  # seconds that a server may take on a busy machine
 OTHER_MODEL = "conv4-random"  # a second model of the demo's zoo
@@ -171,7 +173,10 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture
 def page(browser: "Browser", server: str) -> "Iterator[Page]":
-    """A visitor's page on the demo. Any console error, and any request to another host, fails the test."""
+    """A visitor's page on the demo. Any console error, and any request to another host, fails the test.
+
+    What a test leaves on purpose, by opening another address, may cut off a call: that is no complaint.
+    """
     complaints: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
@@ -182,7 +187,7 @@ def page(browser: "Browser", server: str) -> "Iterator[Page]":
     opened.goto(server)
     yield opened
     context.close()
-    assert complaints == []
+    assert [complaint for complaint in complaints if not LEFT.search(complaint)] == []
 
 
 @pytest.fixture

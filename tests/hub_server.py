@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.store(path)
         elif path.endswith(".git/info/lfs/objects/batch"):
             self.batch()
-        elif path.startswith("/api/"):
+        elif path.startswith("/api/") and path.count("/") > 3:
             _, _, kind, owner, name, *rest = path.split("/")
             prefix = "spaces/" if kind == "spaces" else ""
             self.of_repository(f"{prefix}{owner}/{name}", [unquote(part) for part in rest])

@@ -82,7 +82,7 @@ def test_the_card_has_every_figure(folder: Path) -> None:
         "| 0.910 | 0.800 | 5 |",
     ):
         assert part in text
-    assert text.index("## Accuracy") < text.index("## Evaluation in detail") < text.index("## Use")
+    assert text.index("## Accuracy") < text.index("## Evaluation in detail") < text.index("## Training")
 
 
 def test_a_model_without_a_relation_head(folder: Path) -> None:

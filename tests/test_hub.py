@@ -12,6 +12,7 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import constants
 
 import rrzoo
@@ -23,6 +24,7 @@ from rrzoo.hub import client
 
 NAME = "me/conv4-cifar10"
 SPACE = "me/demo"
+SHIPPED_NAMES = sorted(path.name for path in zoo.SHIPPED.iterdir())
 SHIPPED = zoo.SHIPPED / "conv4-cifar10"
 FILES = {path.name: path.read_bytes() for path in SHIPPED.iterdir()}
 
@@ -75,6 +77,23 @@ def test_what_is_cached_costs_no_request(server: HubServer, repository: Reposito
     server.requests.clear()
     rrzoo.load(f"hub:{NAME}").gallery()
     assert server.requests == []
+
+
+def test_torch_is_left_as_it_was(server: HubServer, repository: Repository) -> None:
+    def state() -> tuple[object, ...]:
+        seed = torch.get_rng_state().tolist()
+        return (
+            seed,
+            torch.is_grad_enabled(),
+            torch.get_default_dtype(),
+            torch.get_num_threads(),
+            torch.get_default_device(),
+        )
+
+    before = state()
+    for name in ("conv4-cifar10", f"hub:{NAME}", f"dir:{SHIPPED}"):
+        assert all(tensor.device.type == "meta" for tensor in rrzoo.load(name, device="meta").state_dict().values())
+    assert state() == before
 
 
 def test_names_and_revisions(
@@ -206,7 +225,8 @@ def test_a_slow_download_is_not_silent(
     server: HubServer, repository: Repository, model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "SILENCE", 0.4)
-    server.drip = 0.1  # a second in all, and 15 are allowed
+    monkeypatch.setattr(client, "ANSWER", 1.0)
+    server.drip = 0.2  # two seconds in all, and 5 are allowed
     assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
 
 
@@ -309,7 +329,7 @@ def test_publish_the_demo(
     )
     assert not [path for path in uploaded if "stray" in path or path.startswith("tests") or "__pycache__" in path]
     card = huggingface_hub.SpaceCard(uploaded["README.md"].decode()).data
-    assert (card.sdk, card.app_file, card.models) == ("gradio", "app.py", ["me/conv4-cifar10"])
+    assert (card.sdk, card.app_file, card.models) == ("gradio", "app.py", [f"me/{name}" for name in SHIPPED_NAMES])
     assert f"gradio=={card.sdk_version}\n".encode() in uploaded["requirements.txt"]
     assert isinstance(card.python_version, str)
 
@@ -325,7 +345,7 @@ def test_publish_the_demo(
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == [str(tmp_path / "space" / "rrzoo" / "__init__.py"), "conv4-cifar10"]
+    assert run.stdout.split() == [str(tmp_path / "space" / "rrzoo" / "__init__.py"), *SHIPPED_NAMES]
 
 
 def test_only_what_changed_is_uploaded(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,5 +400,6 @@ def test_a_published_model_is_verified(
     server: HubServer, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["verify", f"hub:{NAME}"])
-    assert capsys.readouterr().out.startswith("6 files have the SHA-256")
-    assert set(FILES) - {"log.jsonl"} <= fetched(server)
+    listed = json.loads(FILES["manifest.json"])["sha256"]
+    assert capsys.readouterr().out.startswith(f"{len(listed)} files have the SHA-256")
+    assert {*listed, "README.md"} <= fetched(server)

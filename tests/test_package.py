@@ -68,7 +68,8 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(block, {})
+        if "gradio_client" not in block:  # those ask a running demo: test_demo.py
+            exec(block, {})
 
 
 def test_the_readmes_commands_exist() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ANSWER = 3.5  # seconds in which the Hub has to answer before anything is downloaded
 SILENCE = 15.0  # seconds in which the next byte of a download has to come
-SLOWEST = 10_000  # bytes a second: what comes slower than this is silent, too
+SLOWEST = 50_000  # bytes a second: what comes slower than this is silent, too
 UNSEEN = 10_000_000  # bytes that the client may have received before it reports progress
 
 T = TypeVar("T")

@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +16,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rrzoo import backbones
+from rrzoo.kernels import conv4_workspace
 from rrzoo.kernels.compiled import Compiled
-
-LANES = 16  # views of one block
-CHANNELS = (3, 8, 16, 32, 64)
-Array = np.ndarray[Any, Any]
-
-
-class Loops(NamedTuple):
-    """The compiled functions."""
-
-    forward: ModuleType
-    backward: ModuleType
+from rrzoo.kernels.conv4_workspace import CHANNELS, LANES, Loops, Workspace
 
 
 def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -48,7 +38,7 @@ class FastConv4:
 
     def __init__(self, module: backbones.Conv4) -> None:
         self.module = module
-        self.free: list[_Workspace] = []  # at most one: the system clears fresh memory, which takes time
+        self.free: list[Workspace] = []  # at most one: the system clears fresh memory, which takes time
 
     def __call__(self, views: Tensor) -> Tensor:
         """Return the features (N, 64) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
@@ -64,13 +54,13 @@ class FastConv4:
         """Say whether `count` views of `size` px should come blocked: that saves turning them."""
         return count >= LANES and count % LANES == 0 and size >= 16 and size % 16 == 0 and loops() is not None
 
-    def take(self, blocks: int, size: int) -> "_Workspace":
+    def take(self, blocks: int, size: int) -> Workspace:
         """Return a workspace that no other pass uses."""
         space = self.free.pop() if self.free else None
         if space is None or (space.blocks, space.size) != (blocks, size):
             compiled = loops()
             assert compiled is not None
-            space = _Workspace(compiled, blocks, size)
+            space = Workspace(compiled, blocks, size)
         return space
 
     def _fits(self, views: Tensor, blocked: bool) -> bool:
@@ -93,7 +83,7 @@ class FastConv4:
 
 def new_blocks(count: int, size: int) -> Tensor:
     """Return memory for `count` blocked views of `size` px, see `block`: float32, zeros."""
-    return torch.from_numpy(_new(count // LANES, size + 2, size + 2, 3, LANES))
+    return torch.from_numpy(conv4_workspace.new(count // LANES, size + 2, size + 2, 3, LANES))
 
 
 def block(views: Tensor, out: Tensor | None = None) -> Tensor:
@@ -122,126 +112,21 @@ def loops() -> Loops | None:
     The first call compiles them, which takes up to a minute; later processes find them on disk.
     """
     try:
-        from rrzoo.kernels import conv4_backward, conv4_forward
+        from rrzoo.kernels import conv4_backward, conv4_first, conv4_forward, winograd
 
-        compiled = Loops(conv4_forward, conv4_backward)
-        inputs = _new(1, 18, 18, 3, LANES)
-        compiled.forward.block_views(_new(LANES, 3, 16, 16), inputs)
-        weights = [_new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
-        norms = [_new(outputs) for outputs in CHANNELS[1:]]
-        space = _Workspace(compiled, 1, 16)
+        compiled = Loops(conv4_first, conv4_forward, conv4_backward, winograd.WEIGHTS)
+        inputs = conv4_workspace.new(1, 18, 18, 3, LANES)
+        compiled.forward.block_views(conv4_workspace.new(LANES, 3, 16, 16), inputs)
+        weights = [conv4_workspace.new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
+        norms = [conv4_workspace.new(outputs) for outputs in CHANNELS[1:]]
+        space = Workspace(compiled, 1, 16)
         space.forward(inputs, weights, norms, norms, [1.0] * 4)
-        space.backward(_new(LANES, CHANNELS[-1]), weights)
+        space.backward(conv4_workspace.new(LANES, CHANNELS[-1]), weights)
     except Exception as error:  # numba and LLVM have many ways to fail, and training needs neither
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Conv4 trains several times slower without its compiled loops: {reason}", stacklevel=2)
         return None
     return compiled
-
-
-def _new(*shape: int, dtype: type = np.float32) -> Array:
-    """Return a new array of zeros. Every array that compiled loops write to is made here."""
-    return np.zeros(shape, dtype)
-
-
-class _Workspace:
-    """All arrays of one forward and one backward pass over `blocks` x 16 views of `size` px.
-
-    `means` and `variances` (biased) of the four convolutions, float64 (channels,), are there after `forward`.
-    """
-
-    def __init__(self, compiled: Loops, blocks: int, size: int) -> None:
-        self.loops, self.blocks, self.size = compiled, blocks, size
-        self.sources, self.targets, self.sums, self.scratch = [_new(0)], [], [], []
-        threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
-        for layer in range(4):
-            inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.forward.TILE
-            self.targets.append(_new(*((blocks, edge) if layer else (threads, 2)), edge, outputs, LANES))
-            if layer < 3:
-                self.sources.append(_new(blocks, edge // 2 + 2, edge // 2 + 2, outputs, LANES))
-            group = max(1, 64 // edge**2)
-            rows = edge if layer else compiled.backward.rows_at_once(edge)
-            self.sums.append(_new(-(-blocks // group), outputs // tile, inputs, 3, 3 * tile))
-            self.scratch.append(_new(threads, group, rows + 2, edge + 2, outputs + 1, LANES))
-
-    def forward(
-        self, views: Array, weights: list[Array], gains: list[Array], biases: list[Array], eps: list[float]
-    ) -> Array:
-        """Return the features (N, 64) of blocked views."""
-        self.sources[0] = views
-        self.means, self.offsets, self.variances, self.inverses, self.norms = [], [], [], [], []
-        before, norm = self.targets[0], _new(2, CHANNELS[0])
-        first = self.first = views, self._pack(weights[0]), _new(CHANNELS[1])
-        for layer, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
-            packed, channels = self._pack(weights[layer]), CHANNELS[layer + 1]
-            centers = self.loops.forward.find_centers(layer, before, norm, first, source, packed, channels)
-            if layer == 0:
-                first = self.first = views, packed, -centers
-            sums = _new(self.blocks, 2, channels, dtype=np.float64)
-            self.loops.forward.forward_layer(layer, before, norm, first, source, packed, -centers, target, sums)
-            offset, square = sums.sum(0) / self.values(layer)
-            variance = square - offset**2
-            inverse = 1 / np.sqrt(variance + eps[layer])
-            scale = gains[layer] * inverse
-            norm = np.stack([scale, biases[layer] - offset * scale]).astype(np.float32)
-            self.means.append(centers + offset)
-            self.offsets.append(offset)
-            self.variances.append(variance)
-            self.inverses.append(inverse)
-            self.norms.append(norm)
-            before = target
-        features = _new(self.blocks * LANES, CHANNELS[-1])
-        self.loops.forward.features(before, norm, features)
-        return features
-
-    def backward(self, slopes: Array, weights: list[Array]) -> list[Array]:
-        """Return the gradients of all weights, gains and biases, layer by layer, given that of the features."""
-        pooled = np.ascontiguousarray(slopes.reshape(self.blocks, LANES, -1).transpose(0, 2, 1))[:, None, None]
-        sums = _new(self.blocks, 2, CHANNELS[-1], dtype=np.float64)
-        self.loops.backward.last_slopes(self.targets[3], self.norms[3], pooled, sums)
-        share = 1 / self.targets[3].shape[1] ** 2  # of a pixel in the mean that pooled it
-        of_weights, of_gains, of_biases = [], [], []
-        for layer in (3, 2, 1, 0):
-            scale, shift = self.norms[layer]
-            total, product = sums.sum(0) * share
-            product = (product - self.offsets[layer] * total) * self.inverses[layer]
-            of_biases.append(total.astype(np.float32))
-            of_gains.append(product.astype(np.float32))
-
-            # BatchNorm: scale * (slope - mean of slopes - normalised value * mean of slopes * normalised values)
-            linear = -scale * self.inverses[layer] * product / self.values(layer)
-            constant = -scale * total / self.values(layer) - linear * self.offsets[layer]
-            norm = np.stack([scale, shift, scale * share, constant, linear]).astype(np.float32)
-            before = max(layer - 1, 0)
-            sums = _new(self.blocks, 2, CHANNELS[layer], dtype=np.float64)
-            self.loops.backward.backward_layer(
-                layer,
-                self.targets[layer],
-                norm,
-                pooled,
-                self.sources[layer],
-                self.sums[layer],
-                self.scratch[layer],
-                self._pack(weights[layer][:, :, ::-1, ::-1].swapaxes(0, 1)) if layer else _new(1, 1, 9, 1),
-                self.first,
-                self.targets[before],
-                self.norms[before],
-                sums,
-            )
-            pooled, share = self.sources[layer], 0.25
-            packed = self.sums[layer].sum(0, dtype=np.float64).reshape(-1, CHANNELS[layer], 9, self.loops.forward.TILE)
-            of_weights.append(packed.transpose(0, 3, 1, 2).reshape(weights[layer].shape).astype(np.float32))
-        return [one for layer in reversed(range(4)) for one in (of_weights[layer], of_gains[layer], of_biases[layer])]
-
-    def values(self, layer: int) -> int:
-        """Return how many values a mean over all pixels of all views is made of."""
-        return self.blocks * LANES * (self.size >> layer) ** 2
-
-    def _pack(self, weights: Array) -> Array:
-        """Return weights (O, I, 3, 3) as (O / TILE, I, 9, TILE)."""
-        inputs = weights.shape[1]
-        tiles = weights.reshape(-1, self.loops.forward.TILE, inputs, 9)
-        return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
 
 
 class _Conv4(torch.autograd.Function):

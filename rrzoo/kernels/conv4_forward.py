@@ -4,8 +4,7 @@ Every activation is float32 and stored as [block][row][pixel][channel][lane]: a 
 One channel of one pixel is thus one vector, so that images of any size vectorise alike and no loop has a remainder.
 Inputs of convolutions have a border of zeros, one pixel wide.
 
-The first convolution has the largest output and the least to compute: it is not stored, but made anew, two rows at a
-time, wherever it is needed (`two_rows`).
+The first layer is special, see conv4_first.py. The others go by tiles of 2 x 2 pixels, see winograd.py.
 
 A convolution's output is kept less `centers`, one guess at its mean per channel: then no large mean costs a variance
 its digits. BatchNorm's share of it is linear, `norm`: (scale, shift) in the forward pass.
@@ -14,80 +13,28 @@ Reductions are grouped by block, never by thread: results do not depend on the n
 going through the blocks upwards and downwards, since the blocks written last are still in the cache.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
 from numba import njit, prange
 
-from rrzoo.kernels.simd import (
-    BYTES,
-    LANES,
-    PIXELS,
-    TILE,
-    Lanes,
-    convolve,
-    fill,
-    fma,
-    gate,
-    load,
-    plus,
-    store,
+from rrzoo.kernels.conv4_first import (
+    OPTIONS,
+    Address,
+    Array,
+    First,
+    first_rows,
+    flush,
+    means_of,
+    pool_first,
+    reduce,
+    turn,
 )
+from rrzoo.kernels.llvm import BYTES, LANES
+from rrzoo.kernels.products import TILE, multiply
+from rrzoo.kernels.simd import fill, fma, gate, load, plus, store
+from rrzoo.kernels.winograd import POSITIONS, join_outputs, spread_inputs
 
-OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "boundscheck": False}
-Array = np.ndarray[Any, Any]
-Address = int
-First = tuple[Array, Array, Array]  # of layer 0: blocked views, packed weights, starts; see `forward_layer`
-
-
-@njit(**OPTIONS)
-def turn(i: int, count: int, downwards: bool) -> int:
-    """Return the i-th of `count` blocks, upwards or downwards."""
-    signed: Any = np.int64(i)  # prange counts with unsigned numbers, which turn into floats beside signed ones
-    return count - 1 - signed if downwards else signed
-
-
-@njit(**OPTIONS)
-def convolve_row(
-    source: Address,
-    width: int,
-    channels: int,
-    pixel: int,
-    weights: Address,
-    starts: Address,
-    target: Address,
-    channels_out: int,
-) -> None:
-    """Convolve one row: source is the first of 3 rows [width + 2] of `pixel` bytes, target [width][channels_out]."""
-    for tile in range(channels_out // TILE):
-        for x in range(0, width, PIXELS):
-            convolve(
-                source + x * pixel,
-                (width + 2) * pixel,
-                pixel,
-                channels,
-                weights + tile * channels * 9 * TILE * 4,
-                starts + tile * TILE * 4,
-                target + (x * channels_out + tile * TILE) * BYTES,
-                channels_out * BYTES,
-            )
-
-
-@njit(**OPTIONS)
-def two_rows(layer: int, outputs: Array, first: First, thread: int, block: int, y: int) -> Address:
-    """Return where rows y and y + 1 of a convolution's output are; those of layer 0 are made for it."""
-    height, width, channels = outputs.shape[1:4]
-    row = width * channels * BYTES
-    if layer > 0:
-        return outputs.ctypes.data + (block * height + y) * row
-    views, weights, starts = first
-    out, pixel = outputs.ctypes.data + thread * 2 * row, views.shape[3] * BYTES
-    for j in range(2):
-        source = views.ctypes.data + (block * (width + 2) + y + j) * (width + 2) * pixel
-        weights_at, starts_at = weights.ctypes.data, starts.ctypes.data
-        convolve_row(source, width, views.shape[3], pixel, weights_at, starts_at, out + j * row, channels)
-    return out
+GROUP = 8  # output channels whose products of one tile are in the cache at once
 
 
 @njit(**OPTIONS)
@@ -109,59 +56,95 @@ def _pool_into(rows: Address, norm: Array, source: Array, y: int) -> None:
 
 
 @njit(**OPTIONS)
-def _convolve_into(source: Array, weights: Array, starts: Array, y: int, out: Address) -> None:
-    """Convolve row y of one block."""
-    width, channels = source.shape[1] - 2, source.shape[2]
-    start = source.ctypes.data + y * (width + 2) * channels * BYTES
-    weights_at, starts_at = weights.ctypes.data, starts.ctypes.data
-    convolve_row(start, width, channels, channels * BYTES, weights_at, starts_at, out, len(starts))
+def multiply_tile(
+    values: Address,
+    position: int,
+    channels: int,
+    weights: Address,
+    starts: Address,
+    target: Address,
+    target_position: int,
+) -> None:
+    """Multiply 16 times values (channels,), `position` bytes apart, by weights: to GROUP products each.
+
+    Weights are packed (16, GROUP / TILE, channels, TILE), starts are (16, GROUP).
+    """
+    for i in range(POSITIONS):
+        for part in range(GROUP // TILE):
+            multiply(
+                values + i * position,
+                channels // 2,
+                weights + (i * GROUP // TILE + part) * channels * TILE * 4,
+                starts + (i * GROUP + part * TILE) * 4,
+                target + i * target_position + part * TILE * BYTES,
+            )
 
 
 @njit(**OPTIONS)
-def add(value: Lanes, place: Address) -> None:
-    """Add one vector to another in memory."""
-    store(plus(load(place), value), place)
+def _convolve_tiles(
+    source: Array, weights: Array, starts: Array, y: int, out: Address, totals: Address, scratch: Address
+) -> None:
+    """Convolve rows y and y + 1 of one block; add their sums and sums of squares to totals[2][channels_out]."""
+    width, channels, groups = source.shape[1] - 2, source.shape[2], len(weights)
+    pixel, out_pixel = channels * BYTES, groups * GROUP * BYTES
+    row, position = (width + 2) * pixel, (channels + GROUP + 1) * BYTES
+    products = scratch + channels * BYTES
+    for x in range(0, width, 2):
+        corner = source.ctypes.data + y * row + x * pixel
+        for channel in range(channels):
+            spread_inputs(corner + channel * BYTES, row, pixel, scratch + channel * BYTES, position)
+        for group in range(groups):
+            first_weight = weights.ctypes.data + group * POSITIONS * GROUP * channels * 4
+            first_start = starts.ctypes.data + group * POSITIONS * GROUP * 4
+            multiply_tile(scratch, position, channels, first_weight, first_start, products, position)
+            for i in range(GROUP):
+                channel = group * GROUP + i
+                join_outputs(
+                    products + i * BYTES,
+                    position,
+                    out + x * out_pixel + channel * BYTES,
+                    width * out_pixel,
+                    out_pixel,
+                    totals + channel * BYTES,
+                    totals + (groups * GROUP + channel) * BYTES,
+                )
 
 
 @njit(**OPTIONS)
-def _add_statistics(row: Address, width: int, channels: int, totals: Address) -> None:
-    """Add a row's sums and sums of squares to totals[2][channels]."""
-    for channel in range(channels):
-        first, second = fill(np.float32(0)), fill(np.float32(0))
-        for x in range(width):
-            value = load(row + (x * channels + channel) * BYTES)
-            first, second = plus(first, value), fma(value, value, second)
-        add(first, totals + channel * BYTES)
-        add(second, totals + (channels + channel) * BYTES)
-
-
-@njit(**OPTIONS)
-def reduce(totals: Array, sums: Array) -> None:
-    """Sum float32 [2][channels][16] over lanes into float64 [2][channels]."""
-    for i in range(2):
-        for channel in range(totals.shape[1]):
-            total = 0.0
-            for lane in range(LANES):
-                total += totals[i, channel, lane]
-            sums[i, channel] = total
+def _pool(
+    layer: int, before: Array, norm: Array, first: First, passed: Array, source: Array, block: int, thread: int, y: int
+) -> None:
+    """Make row y of the input of a layer; args are those of `forward_layer`."""
+    if layer == 1:
+        pool_first(first_rows(first, block, 2 * y, before[thread]), norm, source[block], y, passed[block])
+    else:
+        _pool_into(before[block, 2 * y].ctypes.data, norm, source[block], y)
 
 
 @njit(**OPTIONS)
 def find_centers(
-    layer: int, before: Array, norm: Array, first: First, source: Array, weights: Array, channels: int
+    layer: int,
+    before: Array,
+    norm: Array,
+    first: First,
+    passed: Array,
+    source: Array,
+    weights: Array,
+    starts: Array,
+    scratch: Array,
 ) -> Array:
-    """Return a guess (channels,) at the means of a convolution: those of the middle row of the first block."""
-    width = source.shape[2] - 2
-    middle = width // 2
-    if layer > 0:
-        for y in range(middle - 1, min(middle + 2, width)):
-            _pool_into(two_rows(layer - 1, before, first, 0, 0, 2 * y), norm, source[0], y)
-    row = np.empty((width, channels, LANES), np.float32)
-    _convolve_into(source[0], weights, np.zeros(channels, np.float32), middle, row.ctypes.data)
-    means = np.empty(channels, np.float32)
-    for channel in range(channels):
-        means[channel] = row[:, channel].mean()
-    return means
+    """Return a guess (channels,) at the means of a convolution: those of two rows amid the first block.
+
+    Args are those of `forward_layer`; `starts` must be 0.
+    """
+    width, channels = source.shape[2] - 2, len(weights) * GROUP
+    middle = width // 4 * 2
+    for y in range(max(middle - 1, 0), min(middle + 3, width)):
+        _pool(layer, before, norm, first, passed, source, 0, 0, y)
+    rows, totals = np.empty((2, width, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
+    scratch_at = scratch.ctypes.data
+    _convolve_tiles(source[0], weights, starts, middle, rows.ctypes.data, totals.ctypes.data, scratch_at)
+    return means_of(totals, 2 * width)
 
 
 @njit(parallel=True, **OPTIONS)
@@ -170,39 +153,43 @@ def forward_layer(
     before: Array,
     norm: Array,
     first: First,
+    passed: Array,
     source: Array,
     weights: Array,
     starts: Array,
+    scratch: Array,
     target: Array,
     sums: Array,
 ) -> None:
-    """Run one layer up to its convolution, with the BatchNorm, ReLU and pooling of the layer before.
+    """Run BatchNorm, ReLU and pooling of the layer before, and the convolution of layer 1 to 3.
 
     Args:
-        layer: 0 to 3; in layer 0, `source` is the input.
-        before: convolution of the layer before, (blocks, 2 S, 2 S, channels_in, 16); not read in layer 0. That of
-            layer 0 is `two_rows`'s, (threads, 2, S, channels, 16).
+        layer: 1 to 3.
+        before: convolution of the layer before, (blocks, 2 S, 2 S, channels_in, 16); in layer 1 scratch,
+            (threads, 2, 2 S, channels_in, 16).
         norm: its scale and shift, (2, channels_in).
-        first: `source`, `weights` and `starts` of layer 0.
-        source: written, except in layer 0: (blocks, S + 2, S + 2, channels_in, 16), border 0.
-        weights: packed, (channels_out / TILE, channels_in, 9, TILE).
-        starts: minus the centers, (channels_out,).
-        target: written: the convolution plus `starts`, (blocks, S, S, channels_out, 16), or as `before`.
-        sums: written, float64 (blocks, 2, channels_out): of the convolution plus `starts` and of its squares.
+        first, passed: see `forward_first` and `pool_first`; used in layer 1 only.
+        source: written: the inputs, (blocks, S + 2, S + 2, channels_in, 16), border 0.
+        weights: spread and packed, (channels_out / GROUP, 16, GROUP / TILE, channels_in, TILE).
+        starts: minus the centers at position 5, which goes to all four pixels, else 0, (channels_out / GROUP, 16,
+            GROUP).
+        scratch: (threads, 16, channels_in + GROUP + 1, 16). The odd count keeps positions apart in the cache.
+        target: written: the convolution less centers, (blocks, S, S, channels_out, 16).
+        sums: written, float64 (blocks, 2, channels_out): of `target` and of its squares.
     """
-    blocks, height, width, channels = len(source), source.shape[1] - 2, source.shape[2] - 2, len(starts)
+    blocks, height, width, channels = target.shape[:4]
     for i in prange(blocks):
         block, thread = turn(i, blocks, layer % 2 == 1), numba.get_thread_id()
-        totals = np.zeros((2, channels, LANES), np.float32)
-        if layer > 0:
-            _pool_into(two_rows(layer - 1, before, first, thread, block, 0), norm, source[block], 0)
-        for y in range(height):
-            if layer > 0 and y + 1 < height:
-                _pool_into(two_rows(layer - 1, before, first, thread, block, 2 * y + 2), norm, source[block], y + 1)
-            row = thread * 2 if layer == 0 else block * height + y
-            out = target.ctypes.data + row * width * channels * BYTES
-            _convolve_into(source[block], weights, starts, y, out)
-            _add_statistics(out, width, channels, totals.ctypes.data)
+        part, totals = np.zeros((2, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
+        ready = 0
+        for y in range(0, height, 2):
+            while ready < min(y + 3, height):
+                _pool(layer, before, norm, first, passed, source, block, thread, ready)
+                ready += 1
+            out = target.ctypes.data + (block * height + y) * width * channels * BYTES
+            part_at, scratch_at = part.ctypes.data, scratch[thread].ctypes.data
+            _convolve_tiles(source[block], weights, starts, y, out, part_at, scratch_at)
+            flush(part, totals)
         reduce(totals, sums[block])
 
 

@@ -3,6 +3,7 @@
 import argparse
 import base64
 import functools
+import gc
 import html
 import importlib.util
 import io
@@ -13,6 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    gc.disable()  # until the page is up: a tenth of the start would go into it
 
 from rrzoo.demo import uploads
 
@@ -796,6 +800,8 @@ def main() -> None:
     page = guarded(build(options.model, opened)).queue(max_size=QUEUED, default_concurrency_limit=2)
     own_copies()
     uploads.keep_sweeping(UPLOADS)
+    gc.enable()
+    gc.freeze()  # what is there now stays
     try:
         page.launch(
             server_name=options.host,

@@ -7,7 +7,7 @@ rendered into the cache when it is first asked for.
 import contextlib
 import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from rrzoo.datasets.cache import Decoding, Progress
 from rrzoo.datasets.dataset import Dataset, cache_root
 
 SHEETS = Path(__file__).parent.parent / "clay10" / "sheets"
+DECODERS = 2  # threads that decode sheets
 SIZE = 96  # px, side of one picture
 UNLABELED = range(500, 1500)  # numbers of the figures of each class; the sheets have those before
 VERSION = 1  # of the pictures: raise it when the renderer draws others
@@ -28,7 +29,8 @@ def load(name: str, split: str, root: Path, how: Decoding) -> Dataset:
     if split == "unlabeled":
         pictures, labels = _rendered(how.progress), None
     else:
-        per_class = [_cut(SHEETS / split / f"{kind}.webp") for kind in CLASSES]
+        with ThreadPoolExecutor(DECODERS) as decoders:
+            per_class = list(decoders.map(_cut, [SHEETS / split / f"{kind}.webp" for kind in CLASSES]))
         pictures = np.concatenate(per_class)
         labels = np.repeat(np.arange(len(CLASSES)), [len(of_class) for of_class in per_class])
     return Dataset(

@@ -13,7 +13,7 @@ from PIL import Image
 
 import rrzoo
 from conftest import smooth_image, write_cifar10
-from rrzoo import batches, datasets, errors, evaluate, train, zoo
+from rrzoo import batches, datasets, errors, train, zoo
 from rrzoo.__main__ import main
 from rrzoo.datasets import stl10
 from rrzoo.export import export
@@ -203,19 +203,6 @@ def test_data_sets_are_listed_and_described(root: Path, capsys: pytest.CaptureFi
     assert "test: 19 images, 10 classes, CIFAR-10, 1 unreadable images left out\n" in described
     assert "0000.png" in described
     assert "(0.491, 0.482, 0.447)" in described
-
-
-def test_the_folds_protocol(random: np.random.Generator) -> None:
-    labels = random.integers(0, 3, 90)
-    features = np.eye(3)[labels] + random.normal(0, 0.4, (90, 3))
-    folds = np.array([random.permutation(60)[:30] for _ in range(4)])
-    test = slice(60, None)
-    found = evaluate.linear_probe_fold_accuracies(features[:60], labels[:60], features[test], labels[test], folds)
-    expected = [
-        evaluate.linear_probe_accuracy(features[fold], labels[fold], features[test], labels[test]) for fold in folds
-    ]
-    assert found.tolist() == expected
-    assert len(set(expected)) > 1
 
 
 def test_no_room_for_a_gallery(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/python app.py
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as scripts/threads.py has it
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

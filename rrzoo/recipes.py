@@ -16,6 +16,7 @@ from rrzoo.backbones import BACKBONES
 from rrzoo.relation import AGGREGATIONS, LOSSES
 
 FORMAT = 1  # of config.json; a change that older code can't read raises it
+SMALLEST_INPUT = 8  # px, side of what a backbone takes
 PRETEXTS = {  # pretext task, one of `rrzoo.pretext.TASKS` -> the fewest views K of an image that it can use, and why
     "relation": (2, "a relation needs two views of an image"),
     "simclr": (2, "SimCLR contrasts views of an image"),
@@ -67,7 +68,7 @@ class Recipe:
             )
         at_least("views", self.views, *PRETEXTS[self.pretext])
         at_least("batch_size", self.batch_size, 2, "negative pairs need a second image")
-        at_least("image_size", self.image_size, 8, "the backbones halve the image three times")
+        at_least("image_size", self.image_size, SMALLEST_INPUT, "the backbones halve the image three times")
         if self.pretext == "random" and self.epochs:
             raise errors.ArgumentError(f"epochs is {self.epochs}: random weights are not trained, in 0 epochs")
         if self.pretext != "random":

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from conftest import smooth_image
+from rrzoo import errors
 from rrzoo.datasets import Dataset
 from rrzoo.pretext import deepcluster, dim
 from test_pretext_patches import task
@@ -34,6 +35,11 @@ def test_whitening(random: np.random.Generator) -> None:
         mahalanobis, mahalanobis
     )
     assert np.allclose(white @ white.T, cosine, atol=1e-3)
+
+
+def test_fewer_images_than_clusters_are_refused() -> None:
+    with pytest.raises(errors.DatasetError, match="none has 16 images: DeepCluster needs at least 100"):
+        task("deepcluster", 2)
 
 
 def test_clusters_weigh_alike_and_begin_anew(random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

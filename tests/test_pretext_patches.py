@@ -72,6 +72,14 @@ def test_another_number_of_views_is_refused(name: str, views: int) -> None:
         task(name, views)
 
 
+@pytest.mark.parametrize(("name", "views"), [("relpos", 9), ("jigsaw", 9), ("counting", 5)])
+def test_images_whose_parts_are_too_small_for_a_backbone_are_refused(name: str, views: int) -> None:
+    with pytest.raises(errors.ArgumentError, match=f"image_size is 15: {name} needs at least 16"):
+        task(name, views, 15)
+    made, batch = task(name, views, 16)
+    assert made.inputs(torch.zeros(9 * 16, 3, made.size, made.size), batch).shape[2:] == (8, 8)
+
+
 def test_neighbours_against_the_picture_of_the_grid() -> None:
     directions = {(-1, -1): 0, (-1, 0): 1, (-1, 1): 2, (0, -1): 3, (0, 1): 4, (1, -1): 5, (1, 0): 6, (1, 1): 7}
     expected = set()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rrzoo import errors, views
 from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
-from rrzoo.pretext.task import Batch, Pretext
+from rrzoo.pretext.task import Batch, Pretext, half_size
 from rrzoo.recipes import Recipe
 
 TILES = 4
@@ -32,7 +32,7 @@ class Counting(Pretext):
         super().__init__(recipe, backbone, dataset)
         if recipe.views != TILES + 1:
             raise errors.ArgumentError(f"views is {recipe.views}: counting needs {TILES + 1}, four tiles and the whole")
-        self.size = recipe.image_size // 2
+        self.size = half_size(recipe)
         self.counter = nn.Sequential(
             nn.Linear(backbone.feature_size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, COUNTS), nn.ReLU()
         )

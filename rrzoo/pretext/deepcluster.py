@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrzoo import views
+from rrzoo import errors, views
 from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
@@ -35,6 +35,10 @@ class DeepCluster(Pretext):
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Make the classifier; its weights are drawn anew in every epoch."""
         super().__init__(recipe, backbone, dataset)
+        if len(dataset) < CLUSTERS:
+            raise errors.DatasetError(
+                f"{dataset.name} has {len(dataset)} images: DeepCluster needs at least {CLUSTERS}, one for each cluster"
+            )
         self.classifier = nn.Linear(backbone.feature_size, CLUSTERS)
         self.clusters = torch.zeros(len(dataset), dtype=torch.int64)  # of each image
 

@@ -21,7 +21,7 @@ from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
 from rrzoo.pretext import patches
 from rrzoo.pretext.patches import PATCHES, UNUSED
-from rrzoo.pretext.task import Batch, Pretext
+from rrzoo.pretext.task import Batch, Pretext, half_size
 from rrzoo.recipes import Recipe
 
 PERMUTATIONS = 100
@@ -37,7 +37,7 @@ class Jigsaw(Pretext):
         """Draw the classifier's random weights."""
         super().__init__(recipe, backbone, dataset)
         patches.check(recipe)
-        self.size = patches.size(recipe)
+        self.size = half_size(recipe)  # patches are a quarter of their region, so twice enlarged at least
         self.permutations = torch.from_numpy(permutation_set(PERMUTATIONS, PATCHES)).long()
         self.classifier = nn.Sequential(
             nn.Linear(PATCHES * backbone.feature_size, HIDDEN),

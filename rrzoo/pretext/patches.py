@@ -50,8 +50,3 @@ def draw(batch: Batch, grey: np.ndarray | None = None) -> views.ViewParameters:
     (top, height), (left, width) = boxes
     plain = np.zeros(len(top), bool)
     return views.crops(top, left, height, width, plain, plain if grey is None else np.tile(grey, PATCHES))
-
-
-def size(recipe: Recipe) -> int:
-    """Return the side of the patches as the backbone sees them, px: half that of an image, so twice enlarged."""
-    return recipe.image_size // 2

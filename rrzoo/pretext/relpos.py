@@ -17,7 +17,7 @@ from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
 from rrzoo.pretext import patches
 from rrzoo.pretext.patches import PATCHES, SIDE, UNUSED
-from rrzoo.pretext.task import Batch, Pretext
+from rrzoo.pretext.task import Batch, Pretext, half_size
 from rrzoo.recipes import Recipe
 
 DIRECTIONS = 8
@@ -32,7 +32,7 @@ class RelativePosition(Pretext):
         """Draw the classifier's random weights."""
         super().__init__(recipe, backbone, dataset)
         patches.check(recipe)
-        self.size = patches.size(recipe)
+        self.size = half_size(recipe)  # patches are a quarter of their region, so twice enlarged at least
         self.hidden = nn.Linear(2 * backbone.feature_size, HIDDEN)
         self.classifier = nn.Linear(HIDDEN, DIRECTIONS)
         self.first, self.second, self.direction = neighbours()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from rrzoo import views
+from rrzoo import errors, views
 from rrzoo.backbones import Backbone
 from rrzoo.datasets import Dataset
-from rrzoo.recipes import Recipe
+from rrzoo.recipes import SMALLEST_INPUT, Recipe
 from rrzoo.relation import RelationHead
 
 
@@ -43,6 +43,20 @@ class Batch:
             float64 (count, K * M), in the order of views.
         """
         return views.uniform(self.seed, self.epoch, self.numbers, per_image, count)
+
+
+def half_size(recipe: Recipe) -> int:
+    """Return the side of pictures that show a part of an image, px: half of an image's.
+
+    Raises:
+        errors.ArgumentError: the backbones, which halve three times, could not take them.
+    """
+    if recipe.image_size < 2 * SMALLEST_INPUT:
+        raise errors.ArgumentError(
+            f"image_size is {recipe.image_size}: {recipe.pretext} needs at least {2 * SMALLEST_INPUT}, since its "
+            f"pictures are half as large, and the backbones need {SMALLEST_INPUT} px"
+        )
+    return recipe.image_size // 2
 
 
 class Pretext(nn.Module):

@@ -49,8 +49,8 @@ def imports(path: Path) -> set[str]:
 
 
 def modules() -> dict[str, list[Path]]:
-    """Return the files of each module; a package is one module here."""
-    packages = {path.parent.name: sorted(path.parent.glob("*.py")) for path in PACKAGE.glob("*/__init__.py")}
+    """Return the files of each module; a package is one module here, with the packages in it."""
+    packages = {path.parent.name: sorted(path.parent.rglob("*.py")) for path in PACKAGE.glob("*/__init__.py")}
     return {path.stem: [path] for path in PACKAGE.glob("*.py")} | packages
 
 

@@ -10,8 +10,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,19 @@ import numpy as np
 import torch
 from gradio import route_utils
 from gradio.components.gallery import GalleryData, GalleryImage
-from gradio.data_classes import ImageData, ListFiles
+from gradio.data_classes import ImageData
 from starlette.middleware import Middleware
 
 import rrzoo
-from rrzoo import card, datasets, demo, errors, zoo
+from rrzoo import card, demo, errors, zoo
 from rrzoo.demo import about, drawing, learning, relating, visitors
+from rrzoo.demo.components import clickable, clicked_on, drawn_html, files_input, picture_input, read_upload, sentences
+from rrzoo.demo.examples import HORSE, TRUCK, example_pairs, example_pictures
+from rrzoo.demo.shared import HITS, MOST_HITS, Shared, grid_of
 from rrzoo.gallery import IN_MEMORY
 
 UPLOADS = Path(os.environ["GRADIO_TEMP_DIR"])
 DEFAULT_MODEL = "conv4-cifar10"
-HITS = 12
-MOST_HITS = 48
 NEIGHBOURS = 6
 MOST_RELATED = 8
 MAX_UPLOAD = "20mb"
@@ -49,7 +49,6 @@ SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest id
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
 CSS = Path(demo.__file__).with_name("style.css")
 SEARCH_WITH_IT, COMPARE = "searches with it", "picks it: two picked give their relation score"
-HORSE, TRUCK = 6, 9  # classes of clay10 that the page opens with
 # the address keeps model and tab, so that it can be shared; no history entry for each click
 KEEP_MODEL = "name => {const u = new URL(location); u.searchParams.set('model', name); history.replaceState({}, '', u)}"
 # Gradio selects the first tab before the address is read: what it says then must not be written over
@@ -58,38 +57,6 @@ KEEP_TAB = (
     "history.replaceState({{}}, '', u)}}"
 )
 ARRIVED = "() => {window.arrived = true}"
-# a drawing's button tells its number
-TELL_INDEX = (
-    "element.addEventListener('click', event => {const button = event.target.closest('button[data-index]'); "
-    "if (button) trigger('click', {index: Number(button.dataset.index)})})"
-)
-
-Found = tuple[list[tuple[object, str]], list[int]]  # pictures with captions; their rows in the gallery
-
-
-def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Show what rrzoo refuses as a sentence to the visitor."""
-
-    @functools.wraps(function)
-    def told(*arguments: Any, **named: Any) -> Any:
-        try:
-            return function(*arguments, **named)
-        except errors.RRZooError as problem:
-            raise gr.Error(
-                html.escape(str(problem), quote=False), title="This can't be used", print_exception=False
-            ) from None
-
-    return told
-
-
-@sentences
-def read_upload(payload: ImageData | None) -> np.ndarray | None:
-    """Return an uploaded picture as uint8 RGB (H, W, 3)."""
-    if payload is None:
-        return None
-    if payload.path is None or (payload.url or "").startswith("data:"):
-        raise gr.Error("Send the picture as an uploaded file.", print_exception=False)
-    return uploads.read(payload.path)
 
 
 @sentences
@@ -103,70 +70,6 @@ def read_uploads(payload: GalleryData | None) -> list[np.ndarray]:
     return [picture for item in items if (picture := read_upload(item.image)) is not None]
 
 
-def picture_input(label: str, elem_id: str, value: np.ndarray | None = None) -> gr.Image:
-    """Return an upload that rrzoo reads itself: upright, whatever its format, one clear sentence where it can't."""
-    component = gr.Image(
-        value, label=label, elem_id=elem_id, height=250, sources=["upload", "clipboard", "webcam"], alt_text=label
-    )
-    component.preprocess = read_upload  # a subclass would do as well, but Gradio writes a stub file for each
-    return component
-
-
-def drawn_html(drawn: str, elem_id: str, on_load: str | None = None) -> gr.HTML:
-    """Return a drawing of rrzoo.demo, which brings its own style."""
-    return gr.HTML(drawn, elem_id=elem_id, elem_classes="drawn", apply_default_css=False, js_on_load=on_load)
-
-
-def clickable(drawn: str, elem_id: str) -> gr.HTML:
-    """Return a drawing whose buttons tell their number when clicked."""
-    return drawn_html(drawn, elem_id, TELL_INDEX)
-
-
-def clicked_on(event: gr.EventData, things: Sequence[Any]) -> int:
-    """Return the number of the thing that was clicked."""
-    index = getattr(event, "index", None)
-    if not isinstance(index, int) or not 0 <= index < len(things):
-        raise errors.ArgumentError("what was clicked is not there any more: click again")
-    return index
-
-
-def grid_of(found: Found, name: str) -> str:
-    """Draw what a search found."""
-    return drawing.grid([picture for picture, _ in found[0]], [caption for _, caption in found[0]], name)
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all tabs use."""
-
-    opened: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]]  # a model by its name, and its gallery
-    search: Callable[..., Found]
-    default: str  # name of the model that the page opens with
-    model: gr.Dropdown
-    figures: list[np.ndarray]  # clay figures, uint8 (96, 96, 3), one of each class and then others
-    names: list[str]  # of the classes
-
-    def examples(self, target: gr.Image, elem_id: str) -> None:
-        """Offer the clay figures; a click puts one into `target`."""
-        gr.Markdown("Or choose a clay figure:", elem_classes="hint")
-        one_each = self.figures[: len(self.names)]
-        drawn = drawing.grid(one_each, [f"clay {name}" for name in self.names], "Clay figures", small=True)
-
-        def choose(event: gr.EventData) -> np.ndarray:
-            return one_each[clicked_on(event, one_each)]
-
-        shown = clickable(drawn, elem_id)
-        shown.click(sentences(choose), None, target, api_visibility="private", show_progress="hidden")
-
-    def judged(self, model: str, left: np.ndarray, right: np.ndarray) -> tuple[str, float, float | None]:
-        """Return a drawing of a relation score, the score, and the share of random pairs that score below."""
-        judge, _ = self.opened(model)
-        score = judge.relate(left, right)
-        closer = float(judge.closer_than(score)[0]) if judge.config.random_pair_scores else None
-        compared = judge.config.evaluation.data if judge.config.evaluation else "its test data"
-        return relating.verdict(float(score[0]), closer, compared), float(score[0]), closer
-
-
 def build(default: str, load: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]]) -> gr.Blocks:
     """Lay out the page; `load` returns the model of a name, and its gallery."""
 
@@ -175,26 +78,6 @@ def build(default: str, load: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]]
         if name not in known:  # what rrzoo.load also takes, such as folders of this machine, is not the visitor's
             raise errors.UnknownModelError(f"no model called {name!r} is at hand: {errors.choices(name, known)}")
         return load(name)
-
-    @sentences
-    def search(picture: np.ndarray | None, k: int = HITS, rerank: bool = False, model: str = default) -> Found:
-        """Find the pictures of the gallery that are most like this one, nearest first.
-
-        Args:
-            picture: the picture to search with.
-            k: number of results.
-            rerank: sort the nearest pictures by the relation head's score.
-            model: a model of the zoo.
-        """
-        if picture is None:
-            return [], []
-        if not 1 <= k <= MOST_HITS:
-            raise errors.ArgumentError(f"k is {k}: ask for 1 to {MOST_HITS} results")
-        _, gallery = opened(model)
-        (hits,) = gallery.search(picture, int(k), rerank)
-        scores = [f"relation {hit.relation:.2f}" if rerank else f"{hit.score:.2f}" for hit in hits]
-        shown = [(hit.thumbnail, f"{hit.label or hit.source} · {s}") for hit, s in zip(hits, scores, strict=True)]
-        return shown, [hit.row for hit in hits]
 
     def arrive(request: gr.Request) -> tuple[Any, Any]:
         """Open what the address names, and leave alone what the visitor may have chosen by now."""
@@ -213,7 +96,7 @@ def build(default: str, load: Callable[[str], tuple[rrzoo.Model, rrzoo.Gallery]]
                 intro = gr.Markdown(about.introduction(judge))
             with gr.Column(scale=1, min_width=240):
                 model = gr.Dropdown([*zoo.list_models()], value=default, label="Model", elem_id="model")
-        shared = Shared(opened, search, default, model, figures, names)
+        shared = Shared(opened, default, model, figures, names)
         with gr.Tabs() as tabs:
             laid = [
                 search_tab(shared),
@@ -558,19 +441,6 @@ def gallery_tab(shared: Shared, page: gr.Blocks) -> gr.Tab:
 EMPTY = "No pictures of yours yet: drop some, and click one of them to see which of the others are most like it."
 
 
-def files_input(label: str, elem_id: str, count: Any) -> gr.File:
-    """Return an upload of files that are read once and then removed, so that nothing may be offered for download."""
-    component = gr.File(label=label, elem_id=elem_id, file_count=count, file_types=["image"], height=180)
-
-    def paths(payload: Any) -> list[str]:
-        if payload is None:
-            return []
-        return [file.path for file in (payload.root if isinstance(payload, ListFiles) else [payload])]
-
-    component.preprocess = paths
-    return component
-
-
 def learning_tab(shared: Shared) -> gr.Tab:
     """Lay out: two pictures in; their random views, the pairs of these, and the head's verdicts out."""
 
@@ -750,24 +620,6 @@ def own_copies() -> None:
         self.sha.update(os.urandom(16))
 
     route_utils.GradioUploadFile.__init__ = salted  # type: ignore[method-assign]
-
-
-def example_pictures() -> tuple[list[np.ndarray], list[str]]:
-    """Return 40 clay figures, none of which is in the default gallery: one of each class, then others; the classes."""
-    clay = datasets.load("clay10", "train")
-    of_class = [np.flatnonzero(clay.labels == label) for label in range(len(clay.classes))]
-    return [clay.images[rows[place]] for place in (3, 0, 1, 2) for rows in of_class], list(clay.classes)
-
-
-def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Return pictures that are worth relating: a figure, its mirror image and others; and two alone."""
-    horse, deer, truck, ship = pictures[6], pictures[4], pictures[9], pictures[8]
-    mirrored = np.ascontiguousarray(horse[:, ::-1])
-    return {
-        "A horse, its mirror image, a deer and a truck": [horse, mirrored, deer, truck],
-        "A figure and its mirror image": [horse, mirrored],
-        "Four clay figures": [horse, deer, truck, ship],
-    }
 
 
 def main() -> None:

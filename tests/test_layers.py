@@ -33,7 +33,7 @@ ONLY_USERS = {
     "faiss": {"gallery", "pretext"},
     "torchvision": {"backbones"},
     "huggingface_hub": {"hub"},
-    "gradio": set(),
+    "gradio": {"demo"},
 }
 
 

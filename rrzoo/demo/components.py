@@ -49,7 +49,8 @@ def picture_input(label: str, elem_id: str, value: np.ndarray | None = None) -> 
     component = gr.Image(
         value, label=label, elem_id=elem_id, height=250, sources=["upload", "clipboard", "webcam"], alt_text=label
     )
-    component.preprocess = read_upload  # type: ignore[method-assign]  # a subclass would do as well, but Gradio writes a stub file for each
+    # a subclass would do as well, but Gradio writes a stub file for each
+    component.preprocess = read_upload  # type: ignore[method-assign]
     return component
 
 

@@ -85,6 +85,11 @@ def test_import_is_light() -> None:
     assert run(f"import sys, rrzoo; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
 
 
+def test_what_the_demo_draws_needs_no_widgets() -> None:
+    pure = "about, drawing, examples, learning, relating, uploads, visitors"
+    assert run(f"import sys; from rrzoo.demo import {pure}; print('gradio' in sys.modules)") == "False\n"
+
+
 def test_using_a_model_needs_nothing_that_only_training_needs() -> None:
     code = """
 import sys

@@ -33,7 +33,7 @@ ONLY_USERS = {
     "faiss": {"gallery", "pretext"},
     "torchvision": {"backbones"},
     "huggingface_hub": {"hub"},
-    "gradio": set(),
+    "gradio": {"demo"},
 }
 
 
@@ -49,8 +49,8 @@ def imports(path: Path) -> set[str]:
 
 
 def modules() -> dict[str, list[Path]]:
-    """Return the files of each module; a package is one module here."""
-    packages = {path.parent.name: sorted(path.parent.glob("*.py")) for path in PACKAGE.glob("*/__init__.py")}
+    """Return the files of each module; a package is one module here, with the packages in it."""
+    packages = {path.parent.name: sorted(path.parent.rglob("*.py")) for path in PACKAGE.glob("*/__init__.py")}
     return {path.stem: [path] for path in PACKAGE.glob("*.py")} | packages
 
 
@@ -83,6 +83,11 @@ def run(code: str) -> str:
 def test_import_is_light() -> None:
     heavy = ["faiss", "gradio", "huggingface_hub", "torchvision", "numba", "pandas", "matplotlib"]
     assert run(f"import sys, rrzoo; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
+
+
+def test_what_the_demo_draws_needs_no_widgets() -> None:
+    pure = "about, drawing, examples, learning, relating, uploads, visitors"
+    assert run(f"import sys; from rrzoo.demo import {pure}; print('gradio' in sys.modules)") == "False\n"
 
 
 def test_using_a_model_needs_nothing_that_only_training_needs() -> None:

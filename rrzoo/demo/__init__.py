@@ -1,4 +1,4 @@
-"""What the demo shows beyond its widgets: drawings as HTML and SVG, sentences, and the galleries of visitors."""
+"""The demo below its page: tabs, endpoints for programs, drawings as HTML and SVG, and the galleries of visitors."""
 
 import base64
 from pathlib import Path

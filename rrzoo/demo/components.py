@@ -1,0 +1,85 @@
+"""What the page is made of: inputs that rrzoo reads itself, drawings to click, and refusals as sentences."""
+
+import functools
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.data_classes import ImageData, ListFiles
+
+from rrzoo import errors
+from rrzoo.demo import uploads
+
+# a drawing's button tells its number
+TELL_INDEX = (
+    "element.addEventListener('click', event => {const button = event.target.closest('button[data-index]'); "
+    "if (button) trigger('click', {index: Number(button.dataset.index)})})"
+)
+
+
+def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Show what rrzoo refuses as a sentence to the visitor."""
+
+    @functools.wraps(function)
+    def told(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except errors.RRZooError as problem:
+            raise gr.Error(
+                html.escape(str(problem), quote=False), title="This can't be used", print_exception=False
+            ) from None
+
+    return told
+
+
+@sentences
+def read_upload(payload: ImageData | None) -> np.ndarray | None:
+    """Return an uploaded picture as uint8 RGB (H, W, 3)."""
+    if payload is None:
+        return None
+    if payload.path is None or (payload.url or "").startswith("data:"):
+        raise gr.Error("Send the picture as an uploaded file.", print_exception=False)
+    return uploads.read(payload.path)
+
+
+def picture_input(label: str, elem_id: str, value: np.ndarray | None = None) -> gr.Image:
+    """Return an upload that rrzoo reads itself: upright, whatever its format, one clear sentence where it can't."""
+    component = gr.Image(
+        value, label=label, elem_id=elem_id, height=250, sources=["upload", "clipboard", "webcam"], alt_text=label
+    )
+    # a subclass would do as well, but Gradio writes a stub file for each
+    component.preprocess = read_upload  # type: ignore[method-assign]
+    return component
+
+
+def files_input(label: str, elem_id: str, count: Any) -> gr.File:
+    """Return an upload of files that are read once and then removed, so that nothing may be offered for download."""
+    component = gr.File(label=label, elem_id=elem_id, file_count=count, file_types=["image"], height=180)
+
+    def paths(payload: Any) -> list[str]:
+        if payload is None:
+            return []
+        return [file.path for file in (payload.root if isinstance(payload, ListFiles) else [payload])]
+
+    component.preprocess = paths  # type: ignore[method-assign]
+    return component
+
+
+def drawn_html(drawn: str, elem_id: str, on_load: str | None = None) -> gr.HTML:
+    """Return a drawing of rrzoo.demo, which brings its own style."""
+    return gr.HTML(drawn, elem_id=elem_id, elem_classes="drawn", apply_default_css=False, js_on_load=on_load)
+
+
+def clickable(drawn: str, elem_id: str) -> gr.HTML:
+    """Return a drawing whose buttons tell their number when clicked."""
+    return drawn_html(drawn, elem_id, TELL_INDEX)
+
+
+def clicked_on(event: gr.EventData, things: Sequence[Any]) -> int:
+    """Return the number of the thing that was clicked."""
+    index = getattr(event, "index", None)
+    if not isinstance(index, int) or not 0 <= index < len(things):
+        raise errors.ArgumentError("what was clicked is not there any more: click again")
+    return index

@@ -1,0 +1,42 @@
+"""Gradio made stricter: what arrives opens no file but uploads, and each upload is a file of its own."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio import route_utils
+
+from rrzoo.demo import uploads
+from rrzoo.demo.components import sentences
+
+
+def guarded(page: gr.Blocks, folder: Path) -> gr.Blocks:
+    """Let a page open no file but uploads, which `folder` holds, and answer what it can't read with a sentence."""
+    preprocess = page.preprocess_data
+
+    async def checked(block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
+        try:
+            # gradio_client fills in what a call leaves out, other programs don't
+            defaults = [block.value for block in block_fn.inputs[len(inputs) :]]
+            settled = sentences(uploads.settle)([*inputs, *defaults], folder)
+            return await preprocess(block_fn, settled, *more, **named)
+        except gr.Error:
+            raise
+        except ValueError:  # Gradio's, of values that are not of the form an input has
+            problem = "What arrived does not fit this endpoint: the page's footer, Use via API, says what does."
+            raise gr.Error(problem, print_exception=False) from None
+
+    page.preprocess_data = checked  # type: ignore[method-assign]
+    return page
+
+
+def own_copies() -> None:
+    """Give each upload a path of its own: of one picture sent twice, one can be removed without the other."""
+    start = route_utils.GradioUploadFile.__init__
+
+    def salted(self: route_utils.GradioUploadFile, *arguments: Any, **named: Any) -> None:
+        start(self, *arguments, **named)
+        self.sha.update(os.urandom(16))
+
+    route_utils.GradioUploadFile.__init__ = salted  # type: ignore[method-assign]

@@ -1,0 +1,88 @@
+"""The tab Relate: the relation scores of a few pictures."""
+
+import functools
+
+import gradio as gr
+import numpy as np
+from gradio.components.gallery import GalleryData, GalleryImage
+
+from rrzoo import errors
+from rrzoo.demo import drawing, relating
+from rrzoo.demo.components import clickable, clicked_on, drawn_html, read_upload, sentences
+from rrzoo.demo.examples import example_pairs
+from rrzoo.demo.shared import Shared
+
+MOST_RELATED = 8
+
+
+@sentences
+def read_uploads(payload: GalleryData | None) -> list[np.ndarray]:
+    """Return uploaded pictures as uint8 RGB (H, W, 3) each."""
+    items = payload.root if payload else []
+    if len(items) > MOST_RELATED:
+        raise errors.ArgumentError(f"{len(items)} pictures arrived: choose 2 to {MOST_RELATED}")
+    images = [item.image for item in items if isinstance(item, GalleryImage)]
+    if len(images) < len(items):
+        raise errors.ArgumentError("a video arrived: choose pictures")
+    return [picture for image in images if (picture := read_upload(image)) is not None]
+
+
+def relate_tab(shared: Shared) -> gr.Tab:
+    """Lay out: two to eight pictures in; the matrix of their relation scores, and what lies behind one of them, out."""
+
+    def matrix_of(pictures: list[np.ndarray], model: str, pair: tuple[int, int]) -> tuple[str, str]:
+        """Draw the scores of all pairs, and one pair in detail; or the sentence that says why not."""
+        judge, gallery = shared.opened(model)
+        try:
+            scores = relating.score_matrix(judge, pictures)
+            chosen = [pictures[number] for number in pair]
+            drawn, score, _ = shared.judged(model, *chosen)
+            detail = (
+                f"<h3>Pictures {pair[0] + 1} and {pair[1] + 1}</h3>{drawn}"
+                f"{relating.heat_maps(judge, *chosen)}{relating.histograms(judge, gallery, score)}"
+            )
+            return relating.matrix_table(scores, pictures, pair), detail
+        except errors.ArgumentError as problem:
+            return drawing.notice(str(problem)), ""
+
+    def relate_all(pictures: list[np.ndarray], model: str) -> tuple[str, str]:
+        if len(pictures) < 2:
+            return drawing.notice(f"Choose 2 to {MOST_RELATED} pictures, or click an example below them."), ""
+        return matrix_of(pictures, model, (0, 1))
+
+    def relate_pair(pictures: list[np.ndarray], model: str, event: gr.EventData) -> tuple[str, str]:
+        number = clicked_on(event, range(len(pictures) ** 2))
+        return matrix_of(pictures, model, divmod(number, len(pictures)))
+
+    pairs = example_pairs(shared.figures)
+    start = relate_all(next(iter(pairs.values())), shared.default)
+    with gr.Tab("Relate", id="relate") as tab, gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            related = gr.Gallery(
+                next(iter(pairs.values())),
+                label=f"2 to {MOST_RELATED} pictures",
+                columns=4,
+                height=250,
+                interactive=True,
+                file_types=["image"],
+                sources=["upload", "clipboard"],
+                object_fit="contain",
+                elem_id="related",
+            )
+            related.preprocess = read_uploads  # type: ignore[method-assign]
+            gr.Markdown("Or choose an example:", elem_classes="hint")
+            buttons = {gr.Button(name, size="sm"): pictures for name, pictures in pairs.items()}
+            gr.Markdown(
+                "The relation head was trained to tell two views of **one** picture from views of two. Its score is "
+                "its belief that a pair is of the first kind."
+            )
+        with gr.Column(scale=3, min_width=320):
+            matrix = clickable(start[0], "matrix")
+            verdict = drawn_html(start[1], "verdict")
+    for button, pictures in buttons.items():
+        button.click(functools.partial(list, pictures), None, related, api_visibility="private", show_progress="hidden")
+    inputs, outputs = [related, shared.model], [matrix, verdict]
+    # "change" alone tells of every way: drop, paste, remove one, clear, example
+    gr.on([related.change, shared.model.change], sentences(relate_all), inputs, outputs, api_visibility="private")
+    matrix.click(sentences(relate_pair), inputs, outputs, api_visibility="private")
+    return tab

@@ -27,17 +27,19 @@ from rrzoo.export import export
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
 from rrzoo.recipes import Architecture, ModelConfig, Recipe, recipe
+from rrzoo.retrieval import retrieval
 
 NAME = "conv4-cifar10"
 CURVES = {"relation": "#3b6ea8", "simclr": "#b5651d"}  # tasks that are measured on their way, too
+MEASURED = {"linear_probe": "linear probe", "knn": "20-NN", "map": "mAP"}  # at each point, shares; in tables
 SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of the views, where they are
 
 EPILOG = f"""Each run follows the recipe {NAME}-<task>, at a constant learning rate, until both the views and the
-minutes are over, and is measured at each: linear probe and 20-NN on all images. Views are what goes through the
-backbone, patches and turned copies included. The clock stands still while it is measured and during the first step, in
-which kernels are compiled or loaded. Every run has a process of its own; runs that FILE holds are not repeated, and
-nothing else should run on the machine. Beside FILE come the weights, as they were when the views were over, and the
-picture.
+minutes are over, and is measured at each: linear probe and 20-NN on all images, mAP among the test images. Views are
+what goes through the backbone, patches and turned copies included. The clock stands still while it is measured and
+during the first step, in which kernels are compiled or loaded. Every run has a process of its own; runs that FILE holds
+are not repeated, and nothing else should run on the machine. Beside FILE come the weights, as they were when the views
+were over, and the picture.
 
   python scripts/compare.py compared.json --tasks relation simclr random --seeds 0 1 2
   python scripts/compare.py compared.json --export zoo      # model folders of seed 0"""
@@ -124,34 +126,38 @@ def accuracies(task: Pretext, data: datasets.Dataset, test: datasets.Dataset) ->
     model = Model(ModelConfig(NAME, Architecture(task.recipe.backbone, task.recipe.image_size, data.mean, data.std)))
     model.backbone.load_state_dict(task.backbone.state_dict())
     measured = model.features(data.images), data.known_labels, model.features(test.images), test.known_labels
-    return {"linear_probe": evaluate.linear_probe_accuracy(*measured), "knn": evaluate.knn_accuracy(*measured)}
+    return {
+        "linear_probe": evaluate.linear_probe_accuracy(*measured),
+        "knn": evaluate.knn_accuracy(*measured),
+        "map": retrieval(*measured[2:])["map"],
+    }
 
 
 def line(point: dict) -> str:
     """Lay a measurement out."""
     return (
         f"{point['views']:>12,} views {point['minutes']:>6.2f} min  linear probe {point['linear_probe']:.2%}  "
-        f"20-NN {point['knn']:.2%}"
+        f"20-NN {point['knn']:.2%}  mAP {point['map']:.2%}"
     )
 
 
 def table(record: dict) -> str:
-    """Lay all runs out: mean ± standard deviation (n - 1) over seeds."""
-    columns = f"{'linear probe':>16}{'20-NN':>16}"
+    """Return all runs as a Markdown table: mean ± standard deviation (n - 1) over seeds, shares in percent."""
     views, minutes = record["budget"]["views"], record["budget"]["minutes"]
-    lines = [
-        f"{'':<20}{f'after {views:,} views':>42}{f'after {minutes:g} minutes':>46}",
-        f"{'task':<16}{'n':>4}{columns}{'minutes':>10}{columns}{'views':>14}",
-    ]
+    heads = ["task", "n"]
+    for budget, other in ((f"{views:,} views", "minutes"), (f"{minutes:g} minutes", "views")):
+        first, *more = MEASURED.values()
+        heads += [f"after {budget}: {first}", *more, other]
+    rows = [heads, ["---"] * len(heads)]
     for tag in pretext.TASKS:
         if runs := runs_of(record, tag):
-            cells = f"{tag:<16}{len(runs):>4}"
-            for where, other, form in (("at_views", "minutes", ">10.2f"), ("at_minutes", "views", ">14,.0f")):
+            row = [tag, str(len(runs))]
+            for where, other, form in (("at_views", "minutes", ".1f"), ("at_minutes", "views", ",.0f")):
                 points = [run[where] for run in runs]
-                cells += "".join(f"{spread([p[key] for p in points]):>16}" for key in ("linear_probe", "knn"))
-                cells += f"{statistics.mean(p[other] for p in points):{form}}"
-            lines.append(cells)
-    return "\n".join(lines)
+                row += [spread([point[key] for point in points]) for key in MEASURED]
+                row.append(format(statistics.mean(point[other] for point in points), form))
+            rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def runs_of(record: dict, tag: str) -> list[dict]:

@@ -37,7 +37,7 @@ def test_from_runs_to_table_curve_and_models(tmp_path: Path) -> None:
     done = compare(file, "--tasks", "random", "--seeds", "0", "1", *BUDGET, *data)
     assert done.returncode == 0, done.stderr
     assert "98.77" not in done.stdout  # a mean of two ...
-    assert "random             2" in done.stdout
+    assert "| random | 2 |" in done.stdout
     assert json.loads(file.read_text())["runs"]["random-0"]["at_views"]["linear_probe"] == 0.987654  # ... not repeated
 
     done = compare(file, "--tasks", "relation", "random", "--export", tmp_path / "zoo", *data)
@@ -58,7 +58,7 @@ def test_from_runs_to_table_curve_and_models(tmp_path: Path) -> None:
 def test_spread_and_curves() -> None:
     import compare as script
 
-    point = {"linear_probe": 0.5, "knn": 0.4, "views": 10, "minutes": 1.0}
+    point = {"linear_probe": 0.5, "knn": 0.4, "map": 0.2, "views": 10, "minutes": 1.0}
     runs = [{"curve": [point | {"linear_probe": share}]} for share in (0.5, 0.6)]
     record = {"runs": {f"simclr-{n}": run for n, run in enumerate(runs)}, "data": "d", "machine": "m"}
     assert script.spread([0.5, 0.6]) == "55.00 ± 7.07"

@@ -1,7 +1,7 @@
 """From pre-trained weights to a model folder: probe, measurements, gallery, card."""
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from rrzoo import datasets, evaluate, model_folder, relation_scores
 from rrzoo.datasets import Dataset
 from rrzoo.gallery import Gallery
-from rrzoo.images import to_square
+from rrzoo.images import ImageArray, to_square
 from rrzoo.model import Model
 from rrzoo.recipes import Architecture, Evaluation, ModelConfig, Recipe, Training
 from rrzoo.train import Pretrained, machine, versions
@@ -18,8 +18,35 @@ from rrzoo.train import Pretrained, machine, versions
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
 
 
-def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, test: Dataset, folder: Path) -> Model:
+@dataclass(frozen=True)
+class Untrained:
+    """What needs no pre-training, to compare with: accuracies, shares of the test images."""
+
+    random_weights_linear_probe: float
+    random_weights_knn: float
+    raw_pixels_linear_probe: float
+    raw_pixels_knn: float
+
+
+def export(
+    name: str,
+    recipe: Recipe,
+    pretrained: Pretrained,
+    train: Dataset,
+    test: Dataset,
+    folder: Path,
+    untrained: Untrained | None = None,
+) -> Model:
     """Fit the probe on `train`, measure everything on `test`, and write the model folder.
+
+    Args:
+        name: of the model.
+        recipe: that was followed.
+        pretrained: what was learnt.
+        train: labelled images.
+        test: labelled images of the same classes.
+        folder: to be made.
+        untrained: what `measure_untrained` returned for these images and this recipe; default: it is called.
 
     Returns:
         the model as it was written.
@@ -56,11 +83,37 @@ def export(name: str, recipe: Recipe, pretrained: Pretrained, train: Dataset, te
             date=time.strftime("%Y-%m-%d"),
             epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
         ),
-        evaluation=_evaluate(model, train_features, test_features, train, test, auc_same_class),
+        evaluation=_evaluate(
+            model,
+            train_features,
+            test_features,
+            train,
+            test,
+            auc_same_class,
+            untrained or measure_untrained(recipe, train, test),
+        ),
         random_pair_scores=random_pair_scores,
     )
     model_folder.save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
     return model_folder.load(folder)
+
+
+def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
+    """Measure random weights of a recipe's backbone, and raw pixels, as a model is measured: a minute on CIFAR-10."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        random = Model(
+            ModelConfig("random-weights", Architecture(recipe.backbone, recipe.image_size, train.mean, train.std))
+        )
+    labels, test_labels = train.known_labels, test.known_labels
+    features = random.features(train.images), labels, random.features(test.images), test_labels
+    pixels = _pixels(train.images, recipe.image_size), labels, _pixels(test.images, recipe.image_size), test_labels
+    return Untrained(
+        random_weights_linear_probe=evaluate.linear_probe_accuracy(*features),
+        random_weights_knn=evaluate.knn_accuracy(*features),
+        raw_pixels_linear_probe=evaluate.linear_probe_accuracy(*pixels, RAW_PIXEL_ITERATIONS),
+        raw_pixels_knn=evaluate.knn_accuracy(*pixels),
+    )
 
 
 def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> None:
@@ -78,28 +131,16 @@ def _evaluate(
     train: Dataset,
     test: Dataset,
     auc_same_class: float | None,
+    untrained: Untrained,
 ) -> Evaluation:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        random = Model(replace(model.config, name="random-weights"))
-    knn = evaluate.knn_accuracy
-    raw_train, raw_test = (_pixels(dataset, model.config.architecture.image_size) for dataset in (train, test))
-    random_train, random_test = random.features(train.images), random.features(test.images)
     right = model.classify(test.images).argmax(1) == test.known_labels
     return Evaluation(
         data=f"{test.description}, {test.split} split",
         train_images=len(train),
         test_images=len(test),
         linear_probe=float(right.mean()),
-        knn=knn(train_features, train.known_labels, test_features, test.known_labels),
-        random_weights_linear_probe=evaluate.linear_probe_accuracy(
-            random_train, train.known_labels, random_test, test.known_labels
-        ),
-        random_weights_knn=knn(random_train, train.known_labels, random_test, test.known_labels),
-        raw_pixels_linear_probe=evaluate.linear_probe_accuracy(
-            raw_train, train.known_labels, raw_test, test.known_labels, RAW_PIXEL_ITERATIONS
-        ),
-        raw_pixels_knn=knn(raw_train, train.known_labels, raw_test, test.known_labels),
+        knn=evaluate.knn_accuracy(train_features, train.known_labels, test_features, test.known_labels),
+        **vars(untrained),
         auc_same_image=evaluate.auc(*relation_scores.view_pair_scores(model, test)) if model.relates else None,
         auc_same_class=auc_same_class,
         seeds=1,
@@ -115,6 +156,6 @@ def _class_accuracy(right: np.ndarray, labels: np.ndarray, classes: int) -> tupl
     return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
-def _pixels(dataset: Dataset, size: int) -> np.ndarray:
+def _pixels(images: ImageArray, size: int) -> np.ndarray:
     """Return images as rows of floats, (N, 3 * size * size), 0 to 1."""
-    return to_square(dataset.images, size).reshape(len(dataset), -1).astype(np.float32) / 255
+    return to_square(images, size).reshape(len(images), -1).astype(np.float32) / 255

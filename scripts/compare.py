@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from rrzoo import backbones, datasets, errors, evaluate, pretext, train
 from rrzoo.adam import Adam
-from rrzoo.export import export
+from rrzoo.export import export, measure_untrained
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
 from rrzoo.recipes import Architecture, ModelConfig, Recipe, recipe
@@ -193,6 +193,7 @@ def picture(record: dict) -> str | None:
 def export_all(options: argparse.Namespace, record: dict) -> None:
     """Export what seed 0 of each task had learnt when the views were over."""
     data, test = load(options)
+    baselines = measure_untrained(recipe(NAME), data, test)  # alike for all tasks
     for tag in options.tasks:
         if f"{tag}-0" not in record["runs"]:
             raise errors.ArgumentError(f"{options.json} holds no run of {tag} with seed 0: train it first")
@@ -205,7 +206,7 @@ def export_all(options: argparse.Namespace, record: dict) -> None:
         trained = train.Pretrained(
             task.backbone, task.relation_head, len(data), epochs, point["views"], point["minutes"]
         )
-        export(name, chosen, trained, data, test, options.export / name)
+        export(name, chosen, trained, data, test, options.export / name, baselines)
         print(f"{options.export / name}: {line(point)}", flush=True)
 
 

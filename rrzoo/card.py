@@ -203,8 +203,8 @@ Measured on {evaluation.data}: {evaluation.test_images:,} images, n = {evaluatio
 {table}
 
 Linear probe: multinomial logistic regression on frozen features of {evaluation.train_images:,} labelled training
-images, solved to convergence (on raw pixels: 100 iterations of L-BFGS at most). Neighbours: cosine similarity, votes
-weighted by exp(s / 0.07). Measure it again with `python -m rrzoo verify {name} --data`.
+images, solved to convergence (on raw pixels, of 32 x 32 at most: 100 iterations of L-BFGS at most). Neighbours: cosine
+similarity, votes weighted by exp(s / 0.07). Measure it again with `python -m rrzoo verify {name} --data`.
 """
 
 

@@ -16,6 +16,7 @@ from rrzoo.recipes import Architecture, Evaluation, ModelConfig, Recipe, Trainin
 from rrzoo.train import Pretrained, machine, versions
 
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
+RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untraine
         )
     labels, test_labels = train.known_labels, test.known_labels
     features = random.features(train.images), labels, random.features(test.images), test_labels
-    pixels = _pixels(train.images, recipe.image_size), labels, _pixels(test.images, recipe.image_size), test_labels
+    side = min(recipe.image_size, RAW_PIXEL_SIDE)
+    pixels = _pixels(train.images, side), labels, _pixels(test.images, side), test_labels
     return Untrained(
         random_weights_linear_probe=evaluate.linear_probe_accuracy(*features),
         random_weights_knn=evaluate.knn_accuracy(*features),

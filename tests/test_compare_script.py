@@ -65,3 +65,11 @@ def test_spread_and_curves() -> None:
     assert script.spread([0.5]) == "50.00"
     assert "55.0%" in script.picture(record)
     assert script.picture({**record, "runs": {}}) is None
+
+
+def test_the_readmes_comparison_is_what_was_measured() -> None:
+    import compare as script
+
+    record = json.loads((REPOSITORY / ".github" / "compared.json").read_text())
+    assert script.table(record) in (REPOSITORY / "README.md").read_text()
+    assert script.picture(record) == (REPOSITORY / ".github" / "compared.svg").read_text()

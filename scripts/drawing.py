@@ -16,6 +16,11 @@ class Curve:
     colour: str
     points: list[tuple[float, float, float]]  # x, accuracy, deviation; x increases
 
+    def at(self, x: float) -> float:
+        """Return the accuracy at a place, between points on a straight line."""
+        places, shares, _ = zip(*self.points, strict=True)
+        return float(np.interp(x, places, shares))
+
 
 def document(width: int, height: int, title: str, parts: Iterable[str], caption: str) -> str:
     """Return a whole SVG document: title above, caption below."""
@@ -61,7 +66,9 @@ def curves(title: str, drawn: list[Curve], ticks: dict[float, str], caption: str
                     f'<path d="M{x(value):.1f} {y(share - sd):.1f}V{y(share + sd):.1f}" stroke="{curve.colour}"/>'
                 )
             parts.append(f'<circle cx="{x(value):.1f}" cy="{y(share):.1f}" r="4" fill="{curve.colour}"/>')
-            parts.append(text(x(value), y(share + sd) - 9, f"{share:.1%}", curve.colour))
+            below = any(other.at(value) > share for other in drawn)
+            beside = y(share - sd) + 18 if below else y(share + sd) - 9
+            parts.append(text(x(value), beside, f"{share:.1%}", curve.colour))
         parts.append(text(632, y(curve.points[-1][1]) + 4, curve.label, curve.colour, "start"))
     parts += [text(x(min(max(place, low), high)), 350, label) for place, label in ticks.items()]
     return document(740, 400, title, parts, caption)

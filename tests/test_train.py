@@ -251,7 +251,7 @@ train.main()
     plan = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=300)
     assert plan.returncode == 0, plan.stderr
     assert "already: conv4-there" in plan.stdout
-    assert "80 epochs of 50,000 images" in plan.stdout
+    assert f"{RECIPES['conv4-cifar10'].epochs} epochs of 50,000 images" in plan.stdout
     assert "in all" in plan.stdout
     assert [path.name for path in zoo.iterdir()] == ["conv4-there"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)

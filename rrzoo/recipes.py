@@ -109,7 +109,7 @@ RECIPES: dict[str, Recipe] = {
         32,
         views=8,
         batch_size=32,
-        epochs=24,
+        epochs=19,
         loss="bce",
         learning_rate=3e-3,
         decay_start=0.3,
@@ -130,7 +130,7 @@ RECIPES: dict[str, Recipe] = {
         "resnet8", "cifar10", 32, views=8, batch_size=32, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
     "conv4-cifar100": Recipe(
-        "conv4", "cifar100", 32, views=8, batch_size=32, epochs=24, loss="bce", learning_rate=3e-3, decay_start=0.3
+        "conv4", "cifar100", 32, views=8, batch_size=32, epochs=19, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
     "conv4-tinyimagenet": Recipe(
         "conv4", "tinyimagenet", 64, views=8, batch_size=32, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3

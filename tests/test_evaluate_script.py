@@ -124,6 +124,7 @@ def test_coarse_classes_and_fine_tuning_and_the_table(
 ) -> None:
     write_cifar100(tmp_path, random, monkeypatch)
     monkeypatch.setattr(measure, "FINE_TUNING", {1.0: 2})
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "nothing")  # some of what ships is measured, too
     printed = script(NAME, "--dataset", "cifar100-20", "--data", str(tmp_path), "--fine-tune")
     assert "transfer from CIFAR-10 (JPEG-coded copy) to CIFAR-100, 20 superclasses, test split" in printed
     assert "40 to measure on, 20 classes" in printed

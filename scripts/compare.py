@@ -192,11 +192,12 @@ def picture(record: dict) -> str | None:
 
 def export_all(options: argparse.Namespace, record: dict) -> None:
     """Export what seed 0 of each task had learnt when the views were over."""
-    data, test = load(options)
-    baselines = measure_untrained(recipe(NAME), data, test)  # alike for all tasks
     for tag in options.tasks:
         if f"{tag}-0" not in record["runs"]:
             raise errors.ArgumentError(f"{options.json} holds no run of {tag} with seed 0: train it first")
+    data, test = load(options)
+    baselines = measure_untrained(recipe(NAME), data, test)  # alike for all tasks
+    for tag in options.tasks:
         chosen, name = recipe_of(tag, 0), f"{NAME}-{tag}"
         task = untrained(chosen, data)
         task.load_state_dict(load_file(weights(options.json, tag, 0)))

@@ -195,7 +195,7 @@ def test_without_a_network(server: HubServer, repository: Repository, monkeypatc
     with pytest.raises(errors.HubError, match="is not in the cache and can't be fetched"):
         rrzoo.load(f"hub:{NAME}").gallery()  # its gallery is not
     monkeypatch.setenv("RRZOO_HUB_OWNER", "me")
-    known = r"Known: .*conv4-cifar10, .*\. Train it with: .*can't be fetched"
+    known = rf"Known: {', '.join(SHIPPED_NAMES)}\. Train it with: .*can't be fetched"
     with pytest.raises(errors.UnknownModelError, match=known):
         rrzoo.load("conv4-clay10")
 

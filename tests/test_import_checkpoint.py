@@ -1,6 +1,8 @@
 """Checkpoints from elsewhere: the layers they were saved from, built here anew, compute the same; no hostile one runs.
 
 The layers below are written from the descriptions of the paper's code and of the article, without rrzoo's backbones.
+The checkpoints are pickles, as those elsewhere are: each is saved here, and nothing but the importer, which unpickles
+tensors alone, opens it.
 """
 
 import io

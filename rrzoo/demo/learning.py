@@ -30,8 +30,9 @@ def random_views(model: Model, pictures: Sequence[np.ndarray], count: int, stren
             f"{count} views of strength {strength:g}: 2 to 16 views, strength 0 to 1, are allowed"
         )
     size = model.config.architecture.image_size
-    squares = to_square(pictures, 4 * size)  # what the model would see of them, with room for crops
-    side = squares.shape[1]
+    sharpest = max(min(picture.shape[:2]) for picture in pictures)
+    side = max(size, min(4 * size, sharpest))  # room for crops; more pixels than there are would only take time
+    squares = to_square(pictures, side)
     drawn = views.draw(seed, 0, np.arange(len(squares)), count, side, side)
     neutral = np.array([1, 1, 1, 0], np.float32)
     softened = dataclasses.replace(

@@ -242,7 +242,7 @@ def _training(training: Training) -> str:
         "batch": f"{recipe.batch_size} images, {recipe.batch_size * recipe.views:,} views",
         "epochs": f"{recipe.epochs}" if training.epochs_done is None else f"{training.epochs_done} of {recipe.epochs}",
         **_relation_rows(recipe),
-        "optimiser": f"Adam, learning rate {recipe.learning_rate:g}{decay or ', constant'}",
+        "optimiser": f"{recipe.optimizer.capitalize()}, learning rate {recipe.learning_rate:g}{decay or ', constant'}",
         "seed": f"{recipe.seed}",
         "time": f"{training.minutes:.1f} minutes",
         "machine": training.machine,

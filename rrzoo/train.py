@@ -17,11 +17,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rrzoo import backbones, errors, pretext, relation, views
-from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
 from rrzoo.pretext import Batch, Pretext
-from rrzoo.recipes import Recipe, from_dict
+from rrzoo.recipes import OPTIMIZERS, Recipe, from_dict
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -42,9 +41,10 @@ class Pretrained:
 class Step:
     """One step of training: images, views, features, loss, descent."""
 
-    def __init__(self, task: Pretext, dataset: Dataset, optimizer: Adam) -> None:
-        """Keep what every step needs; the task's recipe gives the seed."""
-        self.task, self.dataset, self.optimizer = task, dataset, optimizer
+    def __init__(self, task: Pretext, dataset: Dataset) -> None:
+        """Keep what every step needs; the task's recipe gives seed, optimizer and learning rate."""
+        self.task, self.dataset = task, dataset
+        self.optimizer = OPTIMIZERS[task.recipe.optimizer](task.parameters(), task.recipe.learning_rate)
         self.extract = task.backbone.feature_map if task.takes_maps else conv4.fast(task.backbone)
         self.plain = type(task).inputs is not Pretext.inputs  # the task does something to the views
         self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
@@ -93,7 +93,7 @@ def pretrain(
 ) -> Pretrained:
     """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
-    Each step takes M images, shows K views of each to the backbone and follows the task's loss with Adam. A checkpoint
+    Each step takes M images, shows K views of each to the backbone and follows the task's loss. A checkpoint
     is written into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted one: order,
     views and learning rate depend on (seed, epoch, step) alone.
 
@@ -118,9 +118,8 @@ def pretrain(
         torch.manual_seed(recipe.seed)
         backbone = backbones.create(recipe.backbone)
         task = pretext.create(recipe, backbone, dataset)
-    optimizer = Adam(task.parameters(), recipe.learning_rate)
-    first_epoch, seconds_before = _start(run, recipe, dataset, task, optimizer, resume)
-    take_step = Step(task, dataset, optimizer)
+    take_step = Step(task, dataset)
+    first_epoch, seconds_before = _start(run, take_step, resume)
 
     started = time.perf_counter()
     bar = tqdm(
@@ -144,7 +143,7 @@ def pretrain(
         for step in range(steps):
             # not sorted: neighbours in the batch make pairs
             numbers = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            optimizer.learning_rate = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
+            take_step.optimizer.learning_rate = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
             step_started = time.perf_counter()
             loss, metrics = take_step(epoch, numbers)
             if (epoch, step) == (first_epoch, 0):  # most of it is compiling, or loading what was compiled
@@ -173,7 +172,7 @@ def pretrain(
             views_per_second=round(images_per_second * recipe.views, 1),
             seconds=round(seconds, 1),
         )
-        _save_checkpoint(run, task, optimizer, epoch + 1, seconds)
+        _save_checkpoint(run, take_step, epoch + 1, seconds)
     bar.close()
     task.eval()
     seconds = seconds_before + time.perf_counter() - started
@@ -202,10 +201,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
 
 
-def _start(
-    run: Path, recipe: Recipe, dataset: Dataset, task: Pretext, optimizer: Adam, resume: bool
-) -> tuple[int, float]:
+def _start(run: Path, step: Step, resume: bool) -> tuple[int, float]:
     """Begin or resume a run; return how many epochs are done and the seconds they took."""
+    recipe, dataset = step.task.recipe, step.dataset
     checkpoint = run / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise errors.TrainingError(
@@ -216,7 +214,7 @@ def _start(
     run.mkdir(parents=True, exist_ok=True)
     epochs_done, seconds = 0, 0.0
     if resume:
-        epochs_done, seconds = _load_checkpoint(run, recipe, task, optimizer)
+        epochs_done, seconds = _load_checkpoint(run, step)
     log(
         run,
         event="resume" if resume else "start",
@@ -232,10 +230,11 @@ def _start(
     return epochs_done, seconds
 
 
-def _save_checkpoint(run: Path, task: Pretext, optimizer: Adam, epochs_done: int, seconds: float) -> None:
+def _save_checkpoint(run: Path, step: Step, epochs_done: int, seconds: float) -> None:
+    task = step.task
     tensors = {f"learner.{name}": value for name, value in task.state_dict().items()}
     names = [name for name, _ in task.named_parameters()]
-    tensors |= {f"adam.{name}": value for name, value in optimizer.state(names).items()}
+    tensors |= {f"optimizer.{name}": value for name, value in step.optimizer.state(names).items()}
     metadata = {
         "recipe": json.dumps(dataclasses.asdict(task.recipe)),
         "epochs_done": str(epochs_done),
@@ -246,7 +245,8 @@ def _save_checkpoint(run: Path, task: Pretext, optimizer: Adam, epochs_done: int
     unfinished.replace(run / CHECKPOINT)
 
 
-def _load_checkpoint(run: Path, recipe: Recipe, task: Pretext, optimizer: Adam) -> tuple[int, float]:
+def _load_checkpoint(run: Path, step: Step) -> tuple[int, float]:
+    task, recipe = step.task, step.task.recipe
     try:
         with safe_open(run / CHECKPOINT, "pt") as file:
             metadata = file.metadata()
@@ -268,10 +268,15 @@ def _load_checkpoint(run: Path, recipe: Recipe, task: Pretext, optimizer: Adam) 
         )
     names = [name for name, _ in task.named_parameters()]
     try:
-        task.load_state_dict({n.removeprefix("learner."): t for n, t in tensors.items() if n.startswith("learner.")})
-        optimizer.load_state(names, {n.removeprefix("adam."): t for n, t in tensors.items() if n.startswith("adam.")})
+        task.load_state_dict(_of("learner.", tensors))
+        step.optimizer.load_state(names, _of("optimizer.", tensors))
         return int(metadata["epochs_done"]), float(metadata["seconds"])
     except (KeyError, RuntimeError, ValueError) as problem:
         raise errors.TrainingError(
             f"{run / CHECKPOINT} is not of this version of rrzoo ({problem}): delete {run} to start anew"
         ) from None
+
+
+def _of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -22,7 +22,6 @@ import torch
 
 import rrzoo
 from rrzoo import backbones, datasets, errors, evaluate, pretext, relation, train
-from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
 from rrzoo.kernels import conv4
@@ -67,7 +66,7 @@ class Setting:
         recipe = Recipe(backbone, self.data.name, size, views=views, batch_size=BATCH, loss="bce")
         sized = self.sized(size)
         task = pretext.create(recipe, backbones.create(backbone), sized)
-        return train.Step(task, sized, Adam(task.parameters(), recipe.learning_rate))
+        return train.Step(task, sized)
 
 
 def views(setting: Setting) -> Iterator[Row]:

@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from rrzoo import backbones, datasets, errors, evaluate, pretext, train
-from rrzoo.adam import Adam
 from rrzoo.export import export, measure_untrained
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
@@ -63,8 +62,7 @@ def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test:
         save_file(task.state_dict(), file)
         point = {"views": 0, "minutes": 0.0, **accuracies(task, data, test)}
         return {"curve": [], "at_views": point, "at_minutes": point}
-    optimizer = Adam(task.parameters(), chosen.learning_rate)
-    step = train.Step(task, data, optimizer)
+    step = train.Step(task, data)
     marks = [round(share * budget.views) for share in SHARES if tag in CURVES] + [budget.views]
     points: list[dict] = []
     at_minutes: dict | None = None

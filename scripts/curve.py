@@ -20,7 +20,6 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 from rrzoo import backbones, datasets, evaluate, model, pretext, recipes, train  # noqa: E402
-from rrzoo.adam import Adam  # noqa: E402
 
 NAME = "conv4-cifar10"
 EPILOG = """Ours trains anew for every number of minutes, a whole schedule each; the reference trains once with K=4 and
@@ -33,7 +32,7 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
     recipe = recipes.recipe(NAME)
     torch.manual_seed(0)
     task = pretext.create(recipe, backbones.create(recipe.backbone), data)
-    step, batch = train.Step(task, data, Adam(task.parameters(), recipe.learning_rate)), np.arange(recipe.batch_size)
+    step, batch = train.Step(task, data), np.arange(recipe.batch_size)
     step(0, batch)
     begun = time.perf_counter()
     for _ in range(20):

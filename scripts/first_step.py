@@ -26,11 +26,10 @@ if sys.argv[1] == "reference":
     loader.close()
 else:
     from rrzoo import pretext, train
-    from rrzoo.adam import Adam
     from rrzoo.datasets import Dataset
     from rrzoo.recipes import Recipe
 
     recipe = Recipe("conv4", "noise", 32, views=VIEWS, batch_size=BATCH, loss="bce")
     noise = Dataset("noise", "train", images, None, ("noise",), MEAN, STD, "chosen", "noise", "none")
     task = pretext.create(recipe, backbone, noise)
-    train.Step(task, noise, Adam(task.parameters(), recipe.learning_rate))(0, np.arange(BATCH))
+    train.Step(task, noise)(0, np.arange(BATCH))

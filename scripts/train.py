@@ -14,7 +14,6 @@ import numpy as np
 from tqdm import tqdm
 
 from rrzoo import backbones, datasets, errors, pretext, train, zoo
-from rrzoo.adam import Adam
 from rrzoo.export import export
 from rrzoo.images import to_square
 from rrzoo.recipes import PRETEXTS, RECIPES, Evaluation, Recipe, recipe
@@ -162,7 +161,7 @@ def estimate(chosen: Recipe) -> float:
     begun = time.perf_counter()
     task.start_epoch(0, figures)
     beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image
-    step = train.Step(task, figures, Adam(task.parameters(), few.learning_rate))
+    step = train.Step(task, figures)
     if few is not chosen:
         step.extract = task.backbone.feature_map if task.takes_maps else task.backbone
     batch = np.arange(few.batch_size)

@@ -39,7 +39,7 @@ def create(chosen: Recipe, dataset: Dataset) -> tuple[Pretext, train.Step]:
     task = pretext.create(chosen, backbones.create(chosen.backbone), dataset).train()
     task.start_epoch(0, dataset)
     task.train()
-    return task, train.Step(task, dataset, Adam(task.parameters(), 1e-3))
+    return task, train.Step(task, dataset)
 
 
 def test_every_task_has_a_name_for_recipes() -> None:

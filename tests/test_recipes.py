@@ -26,6 +26,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
     paper = recipe("conv4-cifar10-paper")
     assert (paper.views, paper.batch_size, paper.epochs) == (32, 64, 200)
     assert (paper.learning_rate, paper.decay_start, paper.loss, paper.aggregation) == (1e-3, 1.0, "focal", "cat")
+    assert paper.optimizer == "adam"
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
         ({"image_size": 4}, "image_size is 4"),
         ({"seed": -1}, "seed is -1"),
         ({"loss": "bec"}, "'bec'.*did you mean bce"),
+        ({"optimizer": "moun"}, "'moun'.*did you mean muon"),
         ({"backbone": "conv5"}, "'conv5'.*did you mean conv4"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"decay_start": 1.5}, "decay_start is 1.5"),

@@ -13,7 +13,7 @@ PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors"},
     {"adam", "backbones", "images", "clay10"},
-    {"kernels"},
+    {"kernels", "muon"},
     {"views", "relation"},
     {"recipes", "datasets"},
     {"reports"},

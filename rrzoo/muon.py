@@ -35,9 +35,17 @@ class Muon:
         self.moments = [torch.zeros_like(parameter) for parameter in self.parameters if is_matrix(parameter)]
         self.adam = Adam([parameter for parameter in self.parameters if not is_matrix(parameter)], learning_rate)
 
-    @torch.no_grad()
     def step(self) -> None:
         """Move every parameter against its gradient, then forget the gradients. Parameters without one stay."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # waking a second one takes longer than products of such small matrices
+        try:
+            self._step()
+        finally:
+            torch.set_num_threads(threads)
+
+    @torch.no_grad()
+    def _step(self) -> None:
         self.adam.learning_rate = self.ADAM_SHARE * self.learning_rate
         self.adam.step()
         for matrix, moment in zip(filter(is_matrix, self.parameters), self.moments, strict=True):
@@ -88,5 +96,5 @@ def orthogonal(matrix: Tensor) -> Tensor:
     x = x / x.norm().clamp(min=1e-12)
     for _ in range(ITERATIONS):
         square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return x.T if tall else x

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from rrzoo import errors, evaluate, views
+from rrzoo import errors, evaluate, memory, views
 from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
@@ -30,6 +30,7 @@ class Progress(Protocol):
         """Return the steps, given how many they are, and the images of each."""
 
 
+@memory.kept()
 def fine_tune(
     model: Model,
     train: Dataset,

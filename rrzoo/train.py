@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from rrzoo import backbones, errors, pretext, relation, views
+from rrzoo import backbones, errors, memory, pretext, relation, views
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
 from rrzoo.pretext import Batch, Pretext
@@ -88,6 +88,7 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     return recipe.learning_rate * (1 - progress) / (1 - recipe.decay_start)
 
 
+@memory.kept()
 def pretrain(
     recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False, minutes: float = math.inf
 ) -> Pretrained:

@@ -21,7 +21,7 @@ import reference
 import torch
 
 import rrzoo
-from rrzoo import backbones, datasets, errors, evaluate, pretext, relation, train
+from rrzoo import backbones, datasets, errors, evaluate, memory, pretext, relation, train
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
 from rrzoo.kernels import conv4
@@ -160,11 +160,12 @@ def end_to_end(setting: Setting) -> Iterator[Row]:
                 stamps.append(time.perf_counter())
             loader.close()  # its workers would go on
             theirs += list(np.diff(stamps)[2:])  # the workers' first batches were made while nothing was learned
-            step(0, batch)
-            for _ in range(5 if setting.quick else 10):
-                started = time.perf_counter()
+            with memory.kept():  # as in training
                 step(0, batch)
-                ours.append(time.perf_counter() - started)
+                for _ in range(5 if setting.quick else 10):
+                    started = time.perf_counter()
+                    step(0, batch)
+                    ours.append(time.perf_counter() - started)
         number = count * BATCH
         medians = number / statistics.median(ours), number / statistics.median(theirs)
         yield rate("end_to_end", f"{name}, {size} px, K=16, M=64", *medians, "views/s")

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from rrzoo import backbones, datasets, errors, evaluate, pretext, train
+from rrzoo import backbones, datasets, errors, evaluate, memory, pretext, train
 from rrzoo.export import export, measure_untrained
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
@@ -52,6 +52,7 @@ class Budget:
     minutes: float
 
 
+@memory.kept()
 def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test: datasets.Dataset, file: Path) -> dict:
     """Train until the budget is used up, save the weights when its views are; return all points."""
     chosen = recipe_of(tag, seed)

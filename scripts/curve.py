@@ -75,7 +75,7 @@ def accuracy(backbone: backbones.Backbone, data: datasets.Dataset, test: dataset
     return evaluate.linear_probe_accuracy(features, data.labels, test_features, test.labels)
 
 
-def picture(record: dict, caption: str) -> str:
+def picture(record: dict) -> str:
     """Draw both curves as SVG."""
     sides = (("rrzoo", "#3b6ea8", "rrzoo"), ("reference", "#b5651d", "plain PyTorch"))
     drawn = [
@@ -83,7 +83,9 @@ def picture(record: dict, caption: str) -> str:
         for side, colour, label in sides
     ]
     ticks = {float(minutes): f"{float(minutes):g} min" for minutes in record["rrzoo"]}
-    return drawing.curves("CIFAR-10, linear probe, against minutes of training", drawn, ticks, caption)
+    return drawing.curves(
+        "CIFAR-10, linear probe, against minutes of training", drawn, ticks, f"{record['machine']}; one run each"
+    )
 
 
 def main() -> None:
@@ -116,7 +118,7 @@ def main() -> None:
             print(f"{side:<10} {point['minutes']:6.2f} min  {point['accuracy']:.2%}", flush=True)
         part.write_text(json.dumps(record, indent=2) + "\n")
         part.replace(options.json)
-    options.json.with_suffix(".svg").write_text(picture(record, f"{record['machine']}; one run each"))
+    options.json.with_suffix(".svg").write_text(picture(record))
 
 
 if __name__ == "__main__":

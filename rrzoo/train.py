@@ -94,9 +94,9 @@ def pretrain(
 ) -> Pretrained:
     """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
-    Each step takes M images, shows K views of each to the backbone and follows the task's loss. A checkpoint
-    is written into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted one: order,
-    views and learning rate depend on (seed, epoch, step) alone.
+    Each step takes M images, shows K views of each to the backbone and follows the task's loss. A checkpoint is written
+    into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted one: order, views and
+    learning rate depend on (seed, epoch, step) alone.
 
     Args:
         recipe: of the model.

@@ -84,7 +84,7 @@ def picture(record: dict) -> str:
     ]
     ticks = {float(minutes): f"{float(minutes):g} min" for minutes in record["rrzoo"]}
     return drawing.curves(
-        "CIFAR-10 (JPEG-coded copy): linear probe against minutes of training",
+        f"{record['data']}: linear probe against minutes of training",
         drawn,
         ticks,
         f"{record['machine']}; one run each",
@@ -103,7 +103,7 @@ def main() -> None:
         data, test = (datasets.load("cifar10", split, options.data) for split in ("train", "test"))
         minutes = options.minutes
         points = ours(minutes[0], data, test) if options.side == "rrzoo" else plain(minutes, data, test)
-        options.json.write_text(json.dumps(points))
+        options.json.write_text(json.dumps({"data": data.description, "points": points}))
         return
     record = {"machine": train.machine(), "versions": train.versions(), "rrzoo": {}, "reference": {}}
     if options.json.exists():
@@ -116,7 +116,9 @@ def main() -> None:
             continue
         command = [sys.executable, __file__, str(part), "--side", side, "--minutes", *map(str, minutes)]
         subprocess.run([*command, *(["--data", str(options.data)] if options.data else [])], check=True)
-        for minute, point in zip(minutes, json.loads(part.read_text()), strict=True):
+        measured = json.loads(part.read_text())
+        record["data"] = measured["data"]
+        for minute, point in zip(minutes, measured["points"], strict=True):
             record[side][f"{minute:g}"] = point
             print(f"{side:<10} {point['minutes']:6.2f} min  {point['accuracy']:.2%}", flush=True)
         part.write_text(json.dumps(record, indent=2) + "\n")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rrzoo.adam import Adam
-from rrzoo.muon import ITERATIONS, MOMENTUM, POLYNOMIAL, Muon, orthogonal
+from rrzoo.muon import ADAM_SHARE, ITERATIONS, MOMENTUM, POLYNOMIAL, Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(8, 27), (64, 288), (256, 128), (3, 3)])
@@ -33,7 +33,7 @@ def test_a_step_is_relative_to_the_matrix_and_adams_elsewhere() -> None:
     torch.manual_seed(0)
     kernel, row, bias, unused = (nn.Parameter(torch.randn(shape)) for shape in ((6, 3, 3, 3), (1, 5), (6,), (2, 2)))
     adams = [nn.Parameter(parameter.detach().clone()) for parameter in (row, bias)]
-    muon, adam = Muon([kernel, row, bias, unused], 0.1), Adam(adams, Muon.ADAM_SHARE * 0.1)
+    muon, adam = Muon([kernel, row, bias, unused], 0.1), Adam(adams, ADAM_SHARE * 0.1)
     before, moment = unused.detach().clone(), torch.zeros(6, 27)
     expected = kernel.detach().flatten(1).clone()
     for _ in range(3):

@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/python app.py
 
 test: .venv/installed-test
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as scripts/threads.py has it
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as scripts/startup.py has it
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Measure rrzoo against the article's plain PyTorch loop (reference.py) on this machine, part by part, in one run."""
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import json

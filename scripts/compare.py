@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Compare pretext tasks: one backbone, one data set, one optimiser, an equal budget of views and one of minutes."""
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import dataclasses

@@ -6,7 +6,7 @@ few labels; on the data set's folds, as STL-10 has them), neighbours, retrieval.
 and what it adds to retrieval. With --fine-tune also what training on 1%, 10% and all of the labels reaches.
 """
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import sys

@@ -4,7 +4,7 @@
 the other needs.
 """
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import sys
 

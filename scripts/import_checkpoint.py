@@ -6,7 +6,7 @@ ResNet-34; and a bare state_dict of a backbone, as the paper's short script and 
 are unpickled, never code, and each has to fit the backbone.
 """
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import re

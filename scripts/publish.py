@@ -8,7 +8,7 @@ With --space the demo becomes a Space: a copy of what git tracks of app.py, the 
 requirements.txt and README.md, whose front matter Spaces read. What was edited there is replaced.
 """
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import subprocess

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Train a model of the zoo without labels, measure it, and export it as a model folder."""
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import dataclasses

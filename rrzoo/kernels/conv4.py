@@ -112,16 +112,17 @@ def loops() -> Loops | None:
     The first call compiles them, which takes up to a minute; later processes find them on disk.
     """
     try:
-        from rrzoo.kernels import conv4_backward, conv4_first, conv4_forward, winograd
+        from rrzoo.kernels import ahead, conv4_backward, conv4_first, conv4_forward, winograd
 
         compiled = Loops(conv4_first, conv4_forward, conv4_backward, winograd.WEIGHTS)
-        inputs = conv4_workspace.new(1, 18, 18, 3, LANES)
-        compiled.forward.block_views(conv4_workspace.new(LANES, 3, 16, 16), inputs)
-        weights = [conv4_workspace.new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
-        norms = [conv4_workspace.new(outputs) for outputs in CHANNELS[1:]]
-        space = Workspace(compiled, 1, 16)
-        space.forward(inputs, weights, norms, norms, [1.0] * 4)
-        space.backward(conv4_workspace.new(LANES, CHANNELS[-1]), weights)
+        with ahead.second_process():
+            inputs = conv4_workspace.new(1, 18, 18, 3, LANES)
+            compiled.forward.block_views(conv4_workspace.new(LANES, 3, 16, 16), inputs)
+            weights = [conv4_workspace.new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
+            norms = [conv4_workspace.new(outputs) for outputs in CHANNELS[1:]]
+            space = Workspace(compiled, 1, 16)
+            space.forward(inputs, weights, norms, norms, [1.0] * 4)
+            space.backward(conv4_workspace.new(LANES, CHANNELS[-1]), weights)
     except Exception as error:  # numba and LLVM have many ways to fail, and training needs neither
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Conv4 trains several times slower without its compiled loops: {reason}", stacklevel=2)

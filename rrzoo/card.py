@@ -135,6 +135,14 @@ def _relation_rows(recipe: Recipe) -> dict[str, str]:
     return {"pairs": f"two features {joined[recipe.aggregation]}", "loss": losses[recipe.loss]}
 
 
+def _test_size_row(recipe: Recipe) -> dict[str, str]:
+    size = recipe.test_size
+    if size is None:
+        return {}
+    why = "since crops show things larger than whole images do (arXiv 1906.06423)"
+    return {"images afterwards": f"scaled to {size} x {size} px, {why}"}
+
+
 def _summary(config: ModelConfig) -> str:
     architecture = config.architecture
     text = f"A {architecture.backbone} backbone for {architecture.image_size} x {architecture.image_size} px images"
@@ -224,9 +232,8 @@ def _limits(config: ModelConfig) -> str:
     return f"""## Intended use and limits
 
 Meant for study, for retrieval, and as a start for fine-tuning on small images; not for decisions about people. It has
-seen only the images named here, at {side} x {side} px: larger pictures are scaled down to that and cut to a square, and
-what is smaller than that in them is lost. {wrong if config.evaluation else ""}What is biased in the images is biased in
-the model.
+seen only the images named here. Pictures are scaled to {side} x {side} px and cut to a square: what that takes
+away, it does not see. {wrong if config.evaluation else ""}What is biased in the images is biased in the model.
 """
 
 
@@ -237,6 +244,7 @@ def _training(training: Training) -> str:
         "images": f"{training.images:,} of {training.data}, {recipe.split} split, {training.labels}",
         "licence of the images": training.licence,
         "backbone": f"{recipe.backbone}, {recipe.image_size} x {recipe.image_size} px",
+        **_test_size_row(recipe),
         "pretext task": recipe.pretext,
         "views": f"K = {recipe.views} of each image, {training.views_seen:,} seen in all",
         "batch": f"{recipe.batch_size} images, {recipe.batch_size * recipe.views:,} views",

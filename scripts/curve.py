@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Probe accuracy on CIFAR-10 against minutes of training, for rrzoo and for the paper's loop (reference.py)."""
 
-import threads  # noqa: F401  # isort: skip  # before torch loads
+import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import time
 
@@ -43,7 +43,7 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
         chosen = replace(recipe, epochs=max(1, int(left / epoch)))
         trained = train.pretrain(chosen, data, Path(folder) / "run")
     taken = time.perf_counter() - STARTED
-    return [{"minutes": taken / 60, "accuracy": accuracy(trained.backbone, data, test)}]
+    return [{"minutes": taken / 60, **accuracies(trained.backbone, data, test)}]
 
 
 def plain(minutes: list[float], data: datasets.Dataset, test: datasets.Dataset) -> list[dict[str, float]]:
@@ -60,19 +60,28 @@ def plain(minutes: list[float], data: datasets.Dataset, test: datasets.Dataset) 
         while time.perf_counter() - STARTED - measuring < 60 * limit:
             learner.step(next(loader))
         begun = time.perf_counter()
-        points.append({"minutes": (begun - STARTED - measuring) / 60, "accuracy": accuracy(backbone, data, test)})
+        points.append({"minutes": (begun - STARTED - measuring) / 60, **accuracies(backbone, data, test)})
         measuring += time.perf_counter() - begun
     loader.close()
     return points
 
 
-def accuracy(backbone: backbones.Backbone, data: datasets.Dataset, test: datasets.Dataset) -> float:
-    """Return a linear probe's accuracy on all images; the backbone goes on in training mode."""
-    measured = model.Model(recipes.ModelConfig(NAME, recipes.Architecture("conv4", 32, data.mean, data.std)))
-    measured.backbone.load_state_dict(backbone.state_dict())
-    measured.eval()
-    features, test_features = measured.features(data.images), measured.features(test.images)
-    return evaluate.linear_probe_accuracy(features, data.labels, test_features, test.labels)
+def accuracies(backbone: backbones.Backbone, data: datasets.Dataset, test: datasets.Dataset) -> dict[str, float]:
+    """Return a linear probe's accuracy on all images, at the recipe's test size and at the size of its views.
+
+    The backbone goes on in training mode.
+    """
+    recipe = recipes.recipe(NAME)
+    found = {}
+    training_size = recipe.image_size
+    sizes = {"accuracy": recipe.test_size or training_size, "accuracy_at_training_size": training_size}
+    for name, size in sizes.items():
+        measured = model.Model(recipes.ModelConfig(NAME, recipes.Architecture("conv4", size, data.mean, data.std)))
+        measured.backbone.load_state_dict(backbone.state_dict())
+        measured.eval()
+        features, test_features = measured.features(data.images), measured.features(test.images)
+        found[name] = evaluate.linear_probe_accuracy(features, data.labels, test_features, test.labels)
+    return found
 
 
 def picture(record: dict) -> str:
@@ -82,12 +91,13 @@ def picture(record: dict) -> str:
         drawing.Curve(label, colour, sorted((p["minutes"], p["accuracy"], 0.0) for p in record[side].values()))
         for side, colour, label in sides
     ]
+    chosen = recipes.recipe(NAME)
     ticks = {float(minutes): f"{float(minutes):g} min" for minutes in record["rrzoo"]}
     return drawing.curves(
         f"{record['data']}: linear probe against minutes of training",
         drawn,
         ticks,
-        f"{record['machine']}; one run each",
+        f"{record['machine']}; one run each, images scaled to {chosen.test_size or chosen.image_size} px",
     )
 
 
@@ -120,7 +130,8 @@ def main() -> None:
         record["data"] = measured["data"]
         for minute, point in zip(minutes, measured["points"], strict=True):
             record[side][f"{minute:g}"] = point
-            print(f"{side:<10} {point['minutes']:6.2f} min  {point['accuracy']:.2%}", flush=True)
+            unscaled = f"{point['accuracy_at_training_size']:.2%} at {recipes.recipe(NAME).image_size} px"
+            print(f"{side:<10} {point['minutes']:6.2f} min  {point['accuracy']:.2%}, {unscaled}", flush=True)
         part.write_text(json.dumps(record, indent=2) + "\n")
         part.replace(options.json)
     options.json.with_suffix(".svg").write_text(picture(record))

@@ -16,7 +16,7 @@ from conftest import smooth_image, write_cifar10
 from rrzoo import batches, datasets, errors, train, zoo
 from rrzoo.__main__ import main
 from rrzoo.datasets import stl10
-from rrzoo.export import export
+from rrzoo.export import export, measure_untrained
 from rrzoo.recipes import Recipe
 
 
@@ -234,3 +234,18 @@ def test_the_card_counts_the_images_of_pretraining(tmp_path: Path) -> None:
     right = exported.classify(labelled.images).argmax(1) == labelled.labels
     classes = [right[labelled.labels == number].mean() for number in range(10)]
     assert exported.config.evaluation.class_accuracy == pytest.approx(classes)
+
+
+def test_a_model_is_measured_and_used_at_its_test_size(tmp_path: Path) -> None:
+    clay = datasets.load("clay10", "test")
+    labelled = replace(clay, images=clay.images[::25], labels=clay.known_labels[::25])
+    recipe = Recipe("conv4", "clay10", 16, views=2, batch_size=32, epochs=1)
+    pretrained = train.pretrain(recipe, labelled, tmp_path / "run")
+    chosen = replace(recipe, test_size=24)
+    exported = export("conv4-clay10", chosen, pretrained, labelled, labelled, tmp_path / "model")
+    assert exported.preprocess(clay.images[0]).shape == (1, 3, 24, 24)
+    assert "scaled to 24 x 24 px" in (tmp_path / "model" / "README.md").read_text()
+    assert exported.config.evaluation is not None
+    untrained = measure_untrained(replace(recipe, image_size=24), labelled, labelled)
+    assert exported.config.evaluation.random_weights_linear_probe == untrained.random_weights_linear_probe
+    assert exported.config.evaluation.random_weights_knn == untrained.random_weights_knn

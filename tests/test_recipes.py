@@ -36,6 +36,7 @@ def test_the_papers_recipe_is_the_papers() -> None:
         ({"batch_size": 1}, "batch_size is 1: at least 2"),
         ({"epochs": 0}, "epochs is 0"),
         ({"image_size": 4}, "image_size is 4"),
+        ({"test_size": 4}, "test_size is 4"),
         ({"seed": -1}, "seed is -1"),
         ({"loss": "bec"}, "'bec'.*did you mean bce"),
         ({"optimizer": "moun"}, "'moun'.*did you mean muon"),

@@ -1,13 +1,13 @@
 #!/usr/bin/env python
 """Probe accuracy on CIFAR-10 against minutes of training, for rrzoo and for the paper's loop (reference.py)."""
 
-import startup  # noqa: F401  # isort: skip  # before torch loads
-
 import time
 
 STARTED = time.perf_counter()
 
-import argparse  # noqa: E402  # the clock runs while libraries load
+import startup  # noqa: E402, F401  # isort: skip  # before torch loads, while the clock runs
+
+import argparse  # noqa: E402
 import json  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402

@@ -43,7 +43,8 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
         chosen = replace(recipe, epochs=max(1, int(left / epoch)))
         trained = train.pretrain(chosen, data, Path(folder) / "run")
     taken = time.perf_counter() - STARTED
-    return [{"minutes": taken / 60, **accuracies(trained.backbone, data, test)}]
+    sizes = recipe.image_size, recipe.test_size or recipe.image_size
+    return [{"minutes": taken / 60, **accuracies(trained.backbone, *sizes, data, test)}]
 
 
 def plain(minutes: list[float], data: datasets.Dataset, test: datasets.Dataset) -> list[dict[str, float]]:
@@ -55,28 +56,29 @@ def plain(minutes: list[float], data: datasets.Dataset, test: datasets.Dataset) 
     learner = reference.RelationalReasoning(backbone, backbone.feature_size)
     transform = reference.view_transform(32, data.mean, data.std)
     loader = reference.batches(reference.MultiView(data.images, 4, transform), 64)
+    sizes = 32, 48  # enlarged by the same factor as ours
     points, measuring = [], 0.0
     for limit in sorted(minutes):
         while time.perf_counter() - STARTED - measuring < 60 * limit:
             learner.step(next(loader))
         begun = time.perf_counter()
-        points.append({"minutes": (begun - STARTED - measuring) / 60, **accuracies(backbone, data, test)})
+        minute = (begun - STARTED - measuring) / 60
+        points.append({"minutes": minute, **accuracies(backbone, *sizes, data, test)})
         measuring += time.perf_counter() - begun
     loader.close()
     return points
 
 
-def accuracies(backbone: backbones.Backbone, data: datasets.Dataset, test: datasets.Dataset) -> dict[str, float]:
-    """Return a linear probe's accuracy on all images, at the recipe's test size and at the size of its views.
+def accuracies(
+    backbone: backbones.Backbone, size: int, enlarged: int, data: datasets.Dataset, test: datasets.Dataset
+) -> dict[str, float]:
+    """Return a linear probe's accuracy on all images, enlarged as a recipe's `test_size` says, and at the views' size.
 
     The backbone goes on in training mode.
     """
-    recipe = recipes.recipe(NAME)
     found = {}
-    training_size = recipe.image_size
-    sizes = {"accuracy": recipe.test_size or training_size, "accuracy_at_training_size": training_size}
-    for name, size in sizes.items():
-        measured = model.Model(recipes.ModelConfig(NAME, recipes.Architecture("conv4", size, data.mean, data.std)))
+    for name, side in (("accuracy", enlarged), ("accuracy_at_size_of_views", size)):
+        measured = model.Model(recipes.ModelConfig(NAME, recipes.Architecture("conv4", side, data.mean, data.std)))
         measured.backbone.load_state_dict(backbone.state_dict())
         measured.eval()
         features, test_features = measured.features(data.images), measured.features(test.images)
@@ -91,13 +93,12 @@ def picture(record: dict) -> str:
         drawing.Curve(label, colour, sorted((p["minutes"], p["accuracy"], 0.0) for p in record[side].values()))
         for side, colour, label in sides
     ]
-    chosen = recipes.recipe(NAME)
     ticks = {float(minutes): f"{float(minutes):g} min" for minutes in record["rrzoo"]}
     return drawing.curves(
         f"{record['data']}: linear probe against minutes of training",
         drawn,
         ticks,
-        f"{record['machine']}; one run each, images scaled to {chosen.test_size or chosen.image_size} px",
+        f"{record['machine']}; one run each; images enlarged by half for the probe",
     )
 
 
@@ -130,7 +131,7 @@ def main() -> None:
         record["data"] = measured["data"]
         for minute, point in zip(minutes, measured["points"], strict=True):
             record[side][f"{minute:g}"] = point
-            unscaled = f"{point['accuracy_at_training_size']:.2%} at {recipes.recipe(NAME).image_size} px"
+            unscaled = f"{point['accuracy_at_size_of_views']:.2%} at the views' size"
             print(f"{side:<10} {point['minutes']:6.2f} min  {point['accuracy']:.2%}, {unscaled}", flush=True)
         part.write_text(json.dumps(record, indent=2) + "\n")
         part.replace(options.json)

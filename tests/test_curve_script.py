@@ -24,6 +24,7 @@ def test_points_that_are_missing_are_measured(tmp_path: Path) -> None:
     record = json.loads(file.read_text())
     for side in ("rrzoo", "reference"):
         assert 0 <= record[side]["0.1"]["accuracy"] <= 1
+        assert 0 <= record[side]["0.1"]["accuracy_at_size_of_views"] <= 1
         assert record[side]["0.1"]["minutes"] > 0.05
         assert side in told
     picture = file.with_suffix(".svg")

@@ -85,7 +85,8 @@ def test_closer_than_is_a_share_that_grows(model: rrzoo.Model) -> None:
 def test_forward_is_that_of_a_module(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
     assert not model.training
     x = model.preprocess(pictures)
-    assert x.shape == (5, 3, 32, 32)
+    size = model.config.architecture.image_size
+    assert x.shape == (5, 3, size, size)
     with torch.no_grad():
         np.testing.assert_allclose(model(x).numpy(), model.features(pictures), atol=1e-5)
 

@@ -27,10 +27,11 @@ def logit(model: rrzoo.Model, left: np.ndarray, right: np.ndarray) -> float:
 def test_a_place_is_worth_what_leaving_it_out_changes(model: rrzoo.Model, random: np.random.Generator) -> None:
     left, right = smooth_image(random, 32, 32), smooth_image(random, 50, 40)
     of_left, of_right = relation_maps(model, left, right)
-    assert (of_left.shape, of_left.dtype) == ((4, 4), np.float32)
     with torch.no_grad():
         places = model.backbone.feature_map(model.preprocess(left))[0].numpy()
-    rest = np.delete(places.reshape(64, 16), 6, axis=1).mean(1, keepdims=True).T
+    side = places.shape[2]
+    assert (of_left.shape, of_left.dtype) == ((side, side), np.float32)
+    rest = np.delete(places.reshape(64, -1), side + 2, axis=1).mean(1, keepdims=True).T
     a, b = model.features(left), model.features(right)
     assert of_left[1, 2] == pytest.approx(logit(model, a, b) - logit(model, rest, b), abs=1e-3)
     swapped = relation_maps(model, right, left)
@@ -41,15 +42,16 @@ def test_a_place_is_worth_what_leaving_it_out_changes(model: rrzoo.Model, random
 def test_maps_agree_with_occlusion(model: rrzoo.Model) -> None:
     images = datasets.load("clay10", "test").images
     grey = np.array([255 * value for value in model.config.architecture.mean]).astype(np.uint8)
-    cell = images.shape[1] // 4  # the map has 4 x 4 places
     agreement, hotter = [], []
     for row in range(0, 1000, 25):
         left, right = images[row], images[(row * 7 + 11) % 1000]
-        values = relation_maps(model, left, right)[0].ravel()
+        values = relation_maps(model, left, right)[0]
+        borders = np.linspace(0, len(left), len(values) + 1).round().astype(int)
+        values = values.ravel()
         hidden = [left.copy() for _ in values]
         for place, copy in enumerate(hidden):
-            y, x = cell * (place // 4), cell * (place % 4)
-            copy[y : y + cell, x : x + cell] = grey
+            y, x = divmod(place, len(borders) - 1)
+            copy[borders[y] : borders[y + 1], borders[x] : borders[x + 1]] = grey
         features, other = model.features([left, *hidden]), model.features(right)
         logits = np.array([logit(model, feature[None], other) for feature in features])
         changes = logits[0] - logits[1:]

@@ -36,7 +36,8 @@ def test_pairs_of_views_are_those_described(model: rrzoo.Model, monkeypatch: pyt
     drawn = views.draw(0, 0, np.arange(12), 2, 96, 96)
     pixels = torch.from_numpy(some.images).permute(0, 3, 1, 2)
     with torch.no_grad():
-        features = model(views.apply(pixels, drawn, 32, model.mean.flatten(), model.std.flatten())).numpy()
+        size = model.config.architecture.image_size
+        features = model(views.apply(pixels, drawn, size, model.mean.flatten(), model.std.flatten())).numpy()
     for one in range(12):
         other = (one - 1) % 12
         for scores, second in ((positive, 12 + one), (negative, 12 + other)):

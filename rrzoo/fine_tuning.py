@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from rrzoo import errors, evaluate, memory, views
-from rrzoo.adam import Adam
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
 from rrzoo.model import Model
+from rrzoo.muon import Muon
 
-LEARNING_RATE = 3e-3  # of Adam, falling linearly to 0
+LEARNING_RATE = 1e-2  # of Muon, falling linearly to 0: relative, so that any pre-training's scale of weights will do
 BATCH = 128  # images a step
 MIN_AREA = 0.5  # of a crop, as a share of the image
 
@@ -70,7 +70,7 @@ def fine_tune(
     with torch.no_grad():
         classifier.weight.copy_(torch.from_numpy(weight))
         classifier.bias.copy_(torch.from_numpy(bias))
-    optimizer = Adam([*tuned.backbone.parameters(), *classifier.parameters()], LEARNING_RATE)
+    optimizer = Muon([*tuned.backbone.parameters(), *classifier.parameters()], LEARNING_RATE)
     architecture, extract, made = model.config.architecture, conv4.fast(tuned.backbone), None
     mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
     batch_size = min(BATCH, len(rows))

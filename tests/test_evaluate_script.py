@@ -132,8 +132,8 @@ def test_coarse_classes_and_fine_tuning_and_the_table(
     script(NAME, "--dataset", "cifar100", "--data", str(tmp_path))
     head, _, fine, coarse = script("--table").splitlines()
     assert script("--table", NAME).splitlines() == [head, _, fine, coarse]
-    assert fine.startswith(f"| `{NAME}` | CIFAR-100 (transfer) | relation | 32.0 M |")
-    assert coarse.startswith(f"| `{NAME}` | CIFAR-100, 20 superclasses (transfer) | relation | 32.0 M |")
+    assert fine.startswith(f"| `{NAME}` | CIFAR-100 (transfer) | relation | 7.6 M |")
+    assert coarse.startswith(f"| `{NAME}` | CIFAR-100, 20 superclasses (transfer) | relation | 7.6 M |")
     assert len({line.count("|") for line in (head, _, fine, coarse)}) == 1
 
 

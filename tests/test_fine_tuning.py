@@ -17,7 +17,7 @@ def accuracy(model: rrzoo.Model, classifier: torch.nn.Linear, test: rrzoo.datase
 
 
 def test_it_learns_more_than_a_probe_does(model: rrzoo.Model) -> None:
-    """Figures, with a backbone that has seen photographs only; 96 px, cut to views of 32."""
+    """Figures, with a backbone that has seen photographs only; 96 px, cut to views of the model's size."""
     train, test = (rrzoo.datasets.load("clay10", split) for split in ("train", "test"))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     seen = []

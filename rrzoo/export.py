@@ -57,8 +57,7 @@ def export(
     """
     head = pretrained.relation_head
     aggregation = head.aggregation if head else None
-    size = recipe.test_size or recipe.image_size
-    architecture = Architecture(recipe.backbone, size, train.mean, train.std, train.classes, aggregation)
+    architecture = Architecture(recipe.backbone, recipe.model_size, train.mean, train.std, train.classes, aggregation)
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
@@ -102,10 +101,11 @@ def export(
 
 def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
     """Measure random weights of a recipe's backbone, and raw pixels, as a model is measured: a minute on CIFAR-10."""
-    size = recipe.test_size or recipe.image_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        random = Model(ModelConfig("random-weights", Architecture(recipe.backbone, size, train.mean, train.std)))
+        random = Model(
+            ModelConfig("random-weights", Architecture(recipe.backbone, recipe.model_size, train.mean, train.std))
+        )
     labels, test_labels = train.known_labels, test.known_labels
     features = random.features(train.images), labels, random.features(test.images), test_labels
     side = min(recipe.image_size, RAW_PIXEL_SIDE)

@@ -94,6 +94,11 @@ class Recipe:
         if not 0 <= self.decay_start <= 1:
             raise errors.ArgumentError(f"decay_start is {self.decay_start}: it is a share of the steps, 0 to 1")
 
+    @property
+    def model_size(self) -> int:
+        """Side of the images that the trained model takes, px."""
+        return self.test_size or self.image_size
+
 
 def at_least(field: str, value: int, low: int, why: str) -> None:
     """Raise `errors.ArgumentError` if `value` is below `low`."""

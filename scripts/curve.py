@@ -43,8 +43,8 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
         chosen = replace(recipe, epochs=max(1, int(left / epoch)))
         trained = train.pretrain(chosen, data, Path(folder) / "run")
     taken = time.perf_counter() - STARTED
-    sizes = recipe.image_size, recipe.test_size or recipe.image_size
-    return [{"minutes": taken / 60, **accuracies(trained.backbone, *sizes, data, test)}]
+    measured = accuracies(trained.backbone, recipe.image_size, recipe.model_size, data, test)
+    return [{"minutes": taken / 60, **measured}]
 
 
 def plain(minutes: list[float], data: datasets.Dataset, test: datasets.Dataset) -> list[dict[str, float]]:

@@ -109,7 +109,8 @@ def unblock(blocked: Tensor) -> Tensor:
 def loops() -> Loops | None:
     """Return the compiled loops, or None with one warning if they do not work here.
 
-    The first call compiles them, which takes up to a minute; later processes find them on disk.
+    The first call compiles them, which takes up to a minute, and has the other kernels compiled meanwhile, see
+    `ahead`; later processes find all on disk.
     """
     try:
         from rrzoo.kernels import ahead, conv4_backward, conv4_first, conv4_forward, winograd

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rrzoo import datasets, errors, model_folder, verify, zoo
+from rrzoo import datasets, errors, zoo
 from rrzoo.datasets import download
 from rrzoo.gallery import Gallery
+from rrzoo.store import model_folder, verify
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

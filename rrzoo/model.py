@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
+from rrzoo.config import ModelConfig
 from rrzoo.gallery import Gallery
-from rrzoo.gallery_files import INDEX
+from rrzoo.gallery.storage import INDEX
 from rrzoo.images import Images, listed, read_all, to_square
-from rrzoo.recipes import ModelConfig
 from rrzoo.relation import RelationHead
 
 BATCH_PIXELS = 16 * 96 * 96  # that go through the backbone at once: larger activations leave the CPU's caches
@@ -56,9 +56,8 @@ class Model(nn.Module):
         """Names of the columns of `classify`."""
         return self.config.architecture.classes
 
-    @property
-    def known_relation_head(self) -> RelationHead:
-        """The relation head.
+    def require_relation_head(self) -> RelationHead:
+        """Return the relation head.
 
         Raises:
             errors.ArgumentError: the model has none.
@@ -71,7 +70,7 @@ class Model(nn.Module):
         return self.relation_head
 
     @property
-    def relates(self) -> bool:
+    def has_relation_head(self) -> bool:
         """Whether `relate` and `relate_features` work: the model has a relation head."""
         return self.relation_head is not None
 
@@ -118,19 +117,19 @@ class Model(nn.Module):
         """Score pairs: float32 (N,), 0 to 1, the relation head's belief that both are views of one image.
 
         The head was trained to tell views of one image from views of two images, not classes: two photographs of
-        one class may score low. `closer_than` sets a score against random pairs. The score is symmetric: the logits
-        of both orders are averaged.
+        one class may score low. `relation_percentile` sets a score against random pairs. The score is symmetric: the
+        logits of both orders are averaged.
 
         Raises:
             errors.ArgumentError: `left` and `right` differ in number, or the model has no relation head.
         """
-        self.known_relation_head  # noqa: B018  # raises where there is none, before anything is computed
+        self.require_relation_head()  # raises where there is none, before anything is computed
         return self.relate_features(self.features(left), self.features(right))
 
     @torch.no_grad()
     def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Score pairs of `features`, float32 (N, D) each, as `relate` scores pairs of images."""
-        head = self.known_relation_head
+        head = self.require_relation_head()
         if len(left) != len(right):
             raise errors.ArgumentError(
                 f"{len(left)} images on the left and {len(right)} on the right arrived: pairs need as many of both"
@@ -139,7 +138,7 @@ class Model(nn.Module):
         logits = (head(a, b) + head(b, a)) / 2
         return torch.sigmoid(logits).cpu().numpy()
 
-    def closer_than(self, scores: np.ndarray) -> np.ndarray:
+    def relation_percentile(self, scores: np.ndarray) -> np.ndarray:
         """Return the share of random pairs of test images that score below `scores`, float (N,), 0 to 1.
 
         Raises:

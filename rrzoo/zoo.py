@@ -10,12 +10,13 @@ from typing import TypeVar
 
 import torch
 
-from rrzoo import datasets, errors, hub, model_folder
-from rrzoo.building import Progress
+from rrzoo import datasets, errors, hub
 from rrzoo.gallery import Gallery
-from rrzoo.gallery_files import MANIFEST
+from rrzoo.gallery.indexing import Progress
+from rrzoo.gallery.storage import MANIFEST
 from rrzoo.model import Model
 from rrzoo.recipes import RECIPES
+from rrzoo.store import model_folder
 
 SHIPPED = Path(__file__).parent / "models"
 

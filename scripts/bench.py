@@ -15,17 +15,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import drawing
 import numpy as np
-import reference
 import torch
 
+import drawing
+import reference
 import rrzoo
-from rrzoo import backbones, datasets, errors, evaluate, memory, pretext, relation, train
+from rrzoo import backbones, datasets, environment, errors, pretext, relation, training
+from rrzoo.config import Architecture, ModelConfig, Recipe
 from rrzoo.datasets import Dataset
+from rrzoo.evaluation import probes
 from rrzoo.images import to_square
 from rrzoo.kernels import conv4
-from rrzoo.recipes import Architecture, ModelConfig, Recipe
 
 IMAGES = 512  # that training steps and views are made from
 BATCH = 64  # M, images a step
@@ -60,13 +61,13 @@ class Setting:
         """Return the first images of the training split, scaled to a square of `size` px."""
         return replace(self.data, images=to_square(self.data.images[:IMAGES], size), labels=self.data.labels[:IMAGES])
 
-    def step(self, backbone: str, size: int, views: int) -> train.Step:
+    def step(self, backbone: str, size: int, views: int) -> training.TrainStep:
         """Return the training loop's own step."""
         torch.manual_seed(0)
         recipe = Recipe(backbone, self.data.name, size, views=views, batch_size=BATCH, loss="bce")
         sized = self.sized(size)
         task = pretext.create(recipe, backbones.create(backbone), sized)
-        return train.Step(task, sized)
+        return training.TrainStep(task, sized)
 
 
 def views(setting: Setting) -> Iterator[Row]:
@@ -160,7 +161,7 @@ def end_to_end(setting: Setting) -> Iterator[Row]:
                 stamps.append(time.perf_counter())
             loader.close()  # its workers would go on
             theirs += list(np.diff(stamps)[2:])  # the workers' first batches were made while nothing was learned
-            with memory.kept():  # as in training
+            with environment.keep_memory():  # as in training
                 step(0, batch)
                 for _ in range(5 if setting.quick else 10):
                     started = time.perf_counter()
@@ -185,7 +186,7 @@ def probe(setting: Setting) -> Iterator[Row]:
         replace(data, images=data.images[::few], labels=data.labels[::few]) for data in (setting.data, setting.test)
     )
     started = time.perf_counter()
-    accuracy = evaluate.linear_probe_accuracy(
+    accuracy = probes.linear_probe_accuracy(
         model.features(training.images), training.labels, model.features(test.images), test.labels
     )
     seconds = time.perf_counter() - started
@@ -240,7 +241,7 @@ def alternate(
     theirs()
     durations: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
-        with memory.kept():  # as in training
+        with environment.keep_memory():  # as in training
             ours()  # takes the memory
             durations[0].extend(clock(ours, timer) for _ in range(repeat))
         durations[1].append(clock(theirs, timer))
@@ -320,8 +321,8 @@ def main() -> None:
     except errors.DatasetError:
         data, test = (datasets.load("clay10", split) for split in ("train", "test"))
         print("CIFAR-10 is not there: clay10's pictures take its place")
-    versions = ", ".join(f"{name} {version}" for name, version in train.versions().items())
-    print(f"{train.machine()}; {versions}\nimages: {data.description}, scaled where another size is measured\n")
+    versions = ", ".join(f"{name} {version}" for name, version in environment.versions().items())
+    print(f"{environment.machine()}; {versions}\nimages: {data.description}, scaled where another size is measured\n")
     print(f"{'part':<15}{'case':<30}{'ratio':>9}{'rrzoo':>12}{'reference':>12}", flush=True)
     rows = []
     for part in PARTS:
@@ -330,8 +331,8 @@ def main() -> None:
             print(line(row), flush=True)
     if options.json:
         record = {
-            "machine": train.machine(),
-            "versions": train.versions(),
+            "machine": environment.machine(),
+            "versions": environment.versions(),
             "date": time.strftime("%Y-%m-%d"),
             "data": data.description,
             "quick": options.quick,
@@ -339,7 +340,7 @@ def main() -> None:
         }
         options.json.write_text(json.dumps(record, indent=2) + "\n")
     if options.picture:
-        options.picture.write_text(picture(rows, f"{train.machine()}; {versions}"))
+        options.picture.write_text(picture(rows, f"{environment.machine()}; {versions}"))
 
 
 if __name__ == "__main__":

@@ -15,18 +15,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import drawing
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from rrzoo import backbones, datasets, errors, evaluate, memory, pretext, train
-from rrzoo.export import export, measure_untrained
+import drawing
+from rrzoo import backbones, datasets, environment, errors, pretext, training
+from rrzoo.config import Architecture, ModelConfig, Recipe
+from rrzoo.evaluation import probes
+from rrzoo.evaluation.retrieval import retrieval
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
-from rrzoo.recipes import Architecture, ModelConfig, Recipe, recipe
-from rrzoo.retrieval import retrieval
+from rrzoo.recipes import recipe
+from rrzoo.store.export import export, measure_untrained
 
 NAME = "conv4-cifar10"
 CURVES = {"relation": "#3b6ea8", "simclr": "#b5651d"}  # tasks that are measured on their way, too
@@ -52,7 +54,7 @@ class Budget:
     minutes: float
 
 
-@memory.kept()
+@environment.keep_memory()
 def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test: datasets.Dataset, file: Path) -> dict:
     """Train until the budget is used up, save the weights when its views are; return all points."""
     chosen = recipe_of(tag, seed)
@@ -63,7 +65,7 @@ def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test:
         save_file(task.state_dict(), file)
         point = {"views": 0, "minutes": 0.0, **accuracies(task, data, test)}
         return {"curve": [], "at_views": point, "at_minutes": point}
-    step = train.Step(task, data)
+    step = training.TrainStep(task, data)
     marks = [round(share * budget.views) for share in SHARES if tag in CURVES] + [budget.views]
     points: list[dict] = []
     at_minutes: dict | None = None
@@ -105,13 +107,13 @@ def recipe_of(tag: str, seed: int) -> Recipe:
 
 
 def untrained(chosen: Recipe, data: datasets.Dataset) -> Pretext:
-    """Return the task with the random weights that `train.pretrain` begins with."""
+    """Return the task with the random weights that `training.pretrain` begins with."""
     torch.manual_seed(chosen.seed)
     return pretext.create(chosen, backbones.create(chosen.backbone), data)
 
 
 def batches(task: Pretext, data: datasets.Dataset) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield epoch and image numbers in the order of `train.pretrain`, without end."""
+    """Yield epoch and image numbers in the order of `training.pretrain`, without end."""
     size = task.recipe.batch_size
     for epoch in itertools.count():
         order = np.random.default_rng([task.recipe.seed, epoch]).permutation(len(data))
@@ -124,10 +126,10 @@ def accuracies(task: Pretext, data: datasets.Dataset, test: datasets.Dataset) ->
     """Measure the backbone as it is; it goes on in training mode."""
     model = Model(ModelConfig(NAME, Architecture(task.recipe.backbone, task.recipe.image_size, data.mean, data.std)))
     model.backbone.load_state_dict(task.backbone.state_dict())
-    measured = model.features(data.images), data.known_labels, model.features(test.images), test.known_labels
+    measured = model.features(data.images), data.require_labels(), model.features(test.images), test.require_labels()
     return {
-        "linear_probe": evaluate.linear_probe_accuracy(*measured),
-        "knn": evaluate.knn_accuracy(*measured),
+        "linear_probe": probes.linear_probe_accuracy(*measured),
+        "knn": probes.knn_accuracy(*measured),
         "map": retrieval(*measured[2:])["map"],
     }
 
@@ -203,7 +205,7 @@ def export_all(options: argparse.Namespace, record: dict) -> None:
         point = record["runs"][f"{tag}-0"]["at_views"]
         step = chosen.batch_size * chosen.views
         epochs = point["views"] // (step * (len(data) // chosen.batch_size))
-        trained = train.Pretrained(
+        trained = training.Pretrained(
             task.backbone, task.relation_head, len(data), epochs, point["views"], point["minutes"]
         )
         export(name, chosen, trained, data, test, options.export / name, baselines)
@@ -255,7 +257,7 @@ def run(options: argparse.Namespace) -> None:
         record = json.loads(options.json.read_text())
     else:
         description = load(options)[0].description
-        record = {"machine": train.machine(), "versions": train.versions(), "data": description, "runs": {}}
+        record = {"machine": environment.machine(), "versions": environment.versions(), "data": description, "runs": {}}
         record["budget"] = dataclasses.asdict(budget)
     if options.export:
         export_all(options, record)

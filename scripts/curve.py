@@ -15,11 +15,12 @@ import tempfile  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-import drawing  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from rrzoo import backbones, datasets, evaluate, model, pretext, recipes, train  # noqa: E402
+import drawing  # noqa: E402
+from rrzoo import backbones, config, datasets, environment, model, pretext, recipes, training  # noqa: E402
+from rrzoo.evaluation import probes  # noqa: E402
 
 NAME = "conv4-cifar10"
 EPILOG = """Ours trains anew for every number of minutes, a whole schedule each; the reference trains once with K=4 and
@@ -32,7 +33,7 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
     recipe = recipes.recipe(NAME)
     torch.manual_seed(0)
     task = pretext.create(recipe, backbones.create(recipe.backbone), data)
-    step, batch = train.Step(task, data), np.arange(recipe.batch_size)
+    step, batch = training.TrainStep(task, data), np.arange(recipe.batch_size)
     step(0, batch)
     begun = time.perf_counter()
     for _ in range(20):
@@ -41,7 +42,7 @@ def ours(minutes: float, data: datasets.Dataset, test: datasets.Dataset) -> list
     left = 60 * minutes - (time.perf_counter() - STARTED)
     with tempfile.TemporaryDirectory() as folder:
         chosen = replace(recipe, epochs=max(1, int(left / epoch)))
-        trained = train.pretrain(chosen, data, Path(folder) / "run")
+        trained = training.pretrain(chosen, data, Path(folder) / "run")
     taken = time.perf_counter() - STARTED
     measured = accuracies(trained.backbone, recipe.image_size, recipe.model_size, data, test)
     return [{"minutes": taken / 60, **measured}]
@@ -78,11 +79,11 @@ def accuracies(
     """
     found = {}
     for name, side in (("accuracy", enlarged), ("accuracy_at_size_of_views", size)):
-        measured = model.Model(recipes.ModelConfig(NAME, recipes.Architecture("conv4", side, data.mean, data.std)))
+        measured = model.Model(config.ModelConfig(NAME, config.Architecture("conv4", side, data.mean, data.std)))
         measured.backbone.load_state_dict(backbone.state_dict())
         measured.eval()
         features, test_features = measured.features(data.images), measured.features(test.images)
-        found[name] = evaluate.linear_probe_accuracy(features, data.labels, test_features, test.labels)
+        found[name] = probes.linear_probe_accuracy(features, data.labels, test_features, test.labels)
     return found
 
 
@@ -116,7 +117,7 @@ def main() -> None:
         points = ours(minutes[0], data, test) if options.side == "rrzoo" else plain(minutes, data, test)
         options.json.write_text(json.dumps({"data": data.description, "points": points}))
         return
-    record = {"machine": train.machine(), "versions": train.versions(), "rrzoo": {}, "reference": {}}
+    record = {"machine": environment.machine(), "versions": environment.versions(), "rrzoo": {}, "reference": {}}
     if options.json.exists():
         record = json.loads(options.json.read_text())
     missing = {side: [m for m in options.minutes if f"{m:g}" not in record[side]] for side in ("rrzoo", "reference")}

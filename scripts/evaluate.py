@@ -17,9 +17,11 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from rrzoo import datasets, errors, evaluation_file, measure, model_folder, report_text, zoo
+from rrzoo import datasets, errors, zoo
+from rrzoo.evaluation import measure, report_text
+from rrzoo.evaluation.records import Report
 from rrzoo.model import Model
-from rrzoo.reports import Report
+from rrzoo.store import evaluation_file, model_folder
 
 T = TypeVar("T")
 

@@ -25,11 +25,11 @@ if sys.argv[1] == "reference":
     reference.RelationalReasoning(backbone, backbone.feature_size).step(next(loader))
     loader.close()
 else:
-    from rrzoo import pretext, train
+    from rrzoo import pretext, training
+    from rrzoo.config import Recipe
     from rrzoo.datasets import Dataset
-    from rrzoo.recipes import Recipe
 
     recipe = Recipe("conv4", "noise", 32, views=VIEWS, batch_size=BATCH, loss="bce")
     noise = Dataset("noise", "train", images, None, ("noise",), MEAN, STD, "chosen", "noise", "none")
     task = pretext.create(recipe, backbone, noise)
-    train.Step(task, noise)(0, np.arange(BATCH))
+    training.TrainStep(task, noise)(0, np.arange(BATCH))

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rrzoo import backbones, errors, model_folder, zoo
+from rrzoo import backbones, errors, zoo
+from rrzoo.config import Architecture, ModelConfig
 from rrzoo.model import Model
-from rrzoo.recipes import Architecture, ModelConfig
 from rrzoo.relation import AGGREGATIONS
+from rrzoo.store import model_folder
 
 MOST_BYTES = 2 * 1024**3  # of a checkpoint, unpacked
 PARTS = {"backbone", "relation", "optimizer"}  # of the paper's files
@@ -82,7 +83,7 @@ def run(file: Path, backbone: str, dataset: str, aggregation: str, name: str) ->
         fill(
             file,
             f"a relation head with --aggregation {aggregation}",
-            model.known_relation_head,
+            model.require_relation_head(),
             head,
         )
         lines.append(f"found: relation head, {len(head)} tensors")

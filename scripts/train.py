@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from rrzoo import backbones, datasets, errors, pretext, train, zoo
-from rrzoo.export import export
+from rrzoo import backbones, datasets, environment, errors, pretext, training, zoo
+from rrzoo.config import Evaluation, Recipe
 from rrzoo.images import to_square
-from rrzoo.recipes import PRETEXTS, RECIPES, Evaluation, Recipe, recipe
+from rrzoo.recipes import RECIPES, check, recipe
+from rrzoo.store.export import export
+from rrzoo.training import checkpoint, run_log
 
 EPILOG = f"""models: {", ".join(RECIPES)}
 
@@ -86,7 +88,7 @@ def build_zoo(options: argparse.Namespace) -> None:
     left_out = []
     for name in names:
         try:
-            run(name, options, resume=(root / ".runs" / name / train.CHECKPOINT).exists())
+            run(name, options, resume=(root / ".runs" / name / checkpoint.CHECKPOINT).exists())
         except errors.RRZooError as problem:
             left_out.append(name)
             print(f"{name} is left out: {problem}\n", flush=True)
@@ -107,14 +109,14 @@ def run(name: str, options: argparse.Namespace, resume: bool) -> None:
         labelled = datasets.load(chosen.dataset, "train", options.data, progress)
     test = datasets.load(chosen.dataset, datasets.test_split(chosen.dataset), options.data, progress)
     print(describe(name, chosen, images), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
-    pretrained = train.pretrain(chosen, images, unfinished, resume, options.minutes)
+    pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
 
     print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
     model = export(name, chosen, pretrained, labelled, test, folder)
     measured = model.config.evaluation
     assert measured is not None  # export measures
-    train.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
-    (unfinished / train.LOG).replace(folder / train.LOG)
+    run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
+    (unfinished / run_log.LOG).replace(folder / run_log.LOG)
     shutil.rmtree(unfinished)
     print(table(name, measured))
     print(f'{folder} is ready for rrzoo.load("{name}") and for: python app.py --model {name}', flush=True)
@@ -123,14 +125,14 @@ def run(name: str, options: argparse.Namespace, resume: bool) -> None:
 def changed(name: str, options: argparse.Namespace) -> Recipe:
     """Return the recipe of a model with what the options change."""
     changes = {field: getattr(options, field) for field in FIELDS}
-    return dataclasses.replace(recipe(name), **{field: v for field, v in changes.items() if v is not None})
+    return check(dataclasses.replace(recipe(name), **{field: v for field, v in changes.items() if v is not None}))
 
 
 def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float] | None = None) -> str:
     """Say of models what would be trained and how long that takes here."""
     chosen = {name: changed(name, options) for name in names}
     seconds = seconds or {name: estimate(one) for name, one in chosen.items()}
-    lines = [f"to train on {train.machine()}; estimates from a few steps each:"]
+    lines = [f"to train on {environment.machine()}; estimates from a few steps each:"]
     for name, one in chosen.items():
         count = f"{one.epochs} epochs of {images_of(one):,} images"
         lines.append(f"  {name:<28}{count:<32}{f'K = {one.views}':<8}{duration(seconds[name]):>10}")
@@ -154,16 +156,16 @@ def estimate(chosen: Recipe) -> float:
         return 0.0
     few = chosen
     if chosen.backbone != "conv4":
-        few = dataclasses.replace(chosen, views=PRETEXTS[chosen.pretext][0], batch_size=16)
+        few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)
     figures = datasets.load("clay10", "test")
     figures = dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size))
     task = pretext.create(few, backbones.create(few.backbone), figures)
     begun = time.perf_counter()
     task.start_epoch(0, figures)
     beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image
-    step = train.Step(task, figures)
+    step = training.TrainStep(task, figures)
     if few is not chosen:
-        step.extract = task.backbone.feature_map if task.takes_maps else task.backbone
+        step.extract = task.backbone.feature_map if task.uses_feature_maps else task.backbone
     batch = np.arange(few.batch_size)
     step(0, batch)  # compiles
     begun = time.perf_counter()

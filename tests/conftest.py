@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 import rrzoo
-from rrzoo import datasets, model_folder
+from rrzoo import datasets
+from rrzoo.store import model_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

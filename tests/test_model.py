@@ -57,7 +57,7 @@ def test_relate(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
     assert scores.shape == (4,)
     assert ((scores >= 0) & (scores <= 1)).all()
     np.testing.assert_allclose(scores, model.relate(right, left), atol=1e-6)
-    assert (model.closer_than(model.relate(pictures, pictures)) > 0.9).all()  # a picture and itself
+    assert (model.relation_percentile(model.relate(pictures, pictures)) > 0.9).all()  # a picture and itself
 
 
 def test_relate_knows_a_view_of_a_picture_from_another_picture(model: rrzoo.Model) -> None:
@@ -65,7 +65,7 @@ def test_relate_knows_a_view_of_a_picture_from_another_picture(model: rrzoo.Mode
     mirrored_and_cut = [picture[8:-8, -9:8:-1] for picture in clay]
     same = model.relate(list(clay), mirrored_and_cut)
     other = model.relate(list(clay), mirrored_and_cut[7:] + mirrored_and_cut[:7])
-    assert np.median(model.closer_than(same)) > 0.9 > np.median(model.closer_than(other))
+    assert np.median(model.relation_percentile(same)) > 0.9 > np.median(model.relation_percentile(other))
 
 
 def test_relate_needs_pairs(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
@@ -73,13 +73,13 @@ def test_relate_needs_pairs(model: rrzoo.Model, pictures: list[np.ndarray]) -> N
         model.relate(pictures, pictures[:2])
 
 
-def test_closer_than_is_a_share_that_grows(model: rrzoo.Model) -> None:
-    shares = model.closer_than(np.linspace(0, 1, 50))
+def test_relation_percentile_is_a_share_that_grows(model: rrzoo.Model) -> None:
+    shares = model.relation_percentile(np.linspace(0, 1, 50))
     assert (np.diff(shares) >= 0).all()
     assert shares[0] == pytest.approx(0, abs=0.05)
     assert shares[-1] == 1
     median = model.config.random_pair_scores[50]
-    assert model.closer_than(np.array([median]))[0] == pytest.approx(0.5)
+    assert model.relation_percentile(np.array([median]))[0] == pytest.approx(0.5)
 
 
 def test_forward_is_that_of_a_module(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:

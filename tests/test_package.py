@@ -11,7 +11,8 @@ import pytest
 
 import rrzoo
 from conftest import REPOSITORY
-from rrzoo import model_folder, zoo
+from rrzoo import zoo
+from rrzoo.store import model_folder
 
 README = (REPOSITORY / "README.md").read_text()
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rrzoo import errors, recipes, relation
+from rrzoo.config import Recipe
 from rrzoo.relation import RelationHead
 
 AGGREGATE = {
@@ -189,7 +190,7 @@ def test_an_unknown_aggregation_is_refused_with_close_matches():
     with pytest.raises(errors.ArgumentError, match=r"'maen'.*did you mean mean"):
         RelationHead(3, "maen")
     with pytest.raises(errors.ArgumentError, match=r"'maen'.*did you mean mean"):
-        recipes.Recipe("conv4", "clay10", 48, aggregation="maen")
+        recipes.check(Recipe("conv4", "clay10", 48, aggregation="maen"))
     assert relation.AGGREGATIONS == ("cat", "sum", "mean", "max")  # the names that recipes and model folders use
 
 
@@ -295,7 +296,7 @@ for views in (16, 64):
     assert large < concatenated / 20
 
 
-@pytest.mark.parametrize("code", ["import rrzoo", "import rrzoo.train", "rrzoo.relation.RelationHead(3).eval()"])
+@pytest.mark.parametrize("code", ["import rrzoo", "import rrzoo.training", "rrzoo.relation.RelationHead(3).eval()"])
 def test_numba_is_not_imported_before_training(code):
     check = f"import rrzoo, sys; import rrzoo.relation; {code}; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0

@@ -226,7 +226,7 @@ def test_without_numba_the_torch_path_is_taken(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_numba_is_imported_by_making_views_only() -> None:
-    code = "import rrzoo, rrzoo.train, sys; assert 'numba' not in sys.modules, 'imported too early'"
+    code = "import rrzoo, rrzoo.training, sys; assert 'numba' not in sys.modules, 'imported too early'"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

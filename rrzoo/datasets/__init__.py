@@ -32,7 +32,7 @@ _SOURCES = {
     "cifar10": _Source(cifar.load),
     "cifar100": _Source(cifar.load),
     "cifar100-20": _Source(cifar.load),
-    "clay10": _Source(clay10.load, ("train", "test", "unlabeled")),
+    "clay10": _Source(clay10.load),
     "slimagenet64": _Source(imagenet.load_slim, ("train", "val", "test")),
     "stl10": _Source(stl10.load, ("train", "test", "unlabeled")),
     "stl10-standin": _Source(stl10.load, ("train", "test", "unlabeled")),

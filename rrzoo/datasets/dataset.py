@@ -33,9 +33,8 @@ class Dataset:
         """Return N."""
         return len(self.images)
 
-    @property
-    def known_labels(self) -> np.ndarray:
-        """The labels, int64 (N,).
+    def require_labels(self) -> np.ndarray:
+        """Return the labels, int64 (N,).
 
         Raises:
             errors.DatasetError: there are none.

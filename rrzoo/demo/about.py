@@ -2,9 +2,10 @@
 
 import html
 
-from rrzoo import errors, model_folder, zoo
+from rrzoo import errors, zoo
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
+from rrzoo.store import model_folder
 
 
 def introduction(model: Model) -> str:

@@ -69,7 +69,7 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
     def relate(left: np.ndarray, right: np.ndarray, model: str = default) -> dict[str, float | None]:
         """Say how strongly the relation head takes two pictures for views of one.
 
-        Returns its score, 0 to 1, and as closer_than the share of pairs of random pictures that score below: the
+        Returns its score, 0 to 1, and as relation_percentile the share of random pairs that score below: the
         score alone says little, two photographs of one class may score low.
 
         Args:
@@ -79,8 +79,8 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
         """
         judge, _ = opened(model)
         score = judge.relate(left, right)
-        closer = float(judge.closer_than(score)[0]) if judge.config.random_pair_scores else None
-        return {"score": float(score[0]), "closer_than": closer}
+        closer = float(judge.relation_percentile(score)[0]) if judge.config.random_pair_scores else None
+        return {"score": float(score[0]), "relation_percentile": closer}
 
     def embed(picture: np.ndarray, model: str = default) -> list[float]:
         """Return the feature of a picture, of unit length.

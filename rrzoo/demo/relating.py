@@ -8,7 +8,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.demo import drawing
 from rrzoo.demo.learning import random_views
-from rrzoo.explain import relation_maps
+from rrzoo.evaluation.explain import relation_maps
 from rrzoo.gallery import Gallery
 from rrzoo.images import to_square
 from rrzoo.model import Model

@@ -68,6 +68,6 @@ class Shared:
         """Return a drawing of a relation score, the score, and the share of random pairs that score below."""
         judge, _ = self.opened(model)
         score = judge.relate(left, right)
-        closer = float(judge.closer_than(score)[0]) if judge.config.random_pair_scores else None
+        closer = float(judge.relation_percentile(score)[0]) if judge.config.random_pair_scores else None
         compared = judge.config.evaluation.data if judge.config.evaluation else "its test data"
         return relating.verdict(float(score[0]), closer, compared), float(score[0]), closer

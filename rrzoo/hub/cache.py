@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from rrzoo import errors, model_folder
+from rrzoo import errors
 from rrzoo.hub import client
 from rrzoo.hub.source import Source
+from rrzoo.store import model_folder
 
 COMMIT = "[0-9a-f]{40}"
 

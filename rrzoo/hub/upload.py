@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rrzoo import errors, model_folder
+from rrzoo import errors
 from rrzoo.hub import client
 from rrzoo.hub.source import Source
+from rrzoo.store import model_folder
 
 if TYPE_CHECKING:
     import huggingface_hub

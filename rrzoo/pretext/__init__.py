@@ -1,20 +1,20 @@
 """Pretext tasks: what a backbone can learn from images, one file each, behind the protocol of `rrzoo.pretext.task`."""
 
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.colorization import Colorization
 from rrzoo.pretext.counting import Counting
+from rrzoo.pretext.deep_infomax import DeepInfoMax
 from rrzoo.pretext.deepcluster import DeepCluster
-from rrzoo.pretext.dim import DeepInfoMax
 from rrzoo.pretext.jigsaw import Jigsaw
-from rrzoo.pretext.random import Random
 from rrzoo.pretext.relation import Relation
-from rrzoo.pretext.relpos import RelativePosition
+from rrzoo.pretext.relative_position import RelativePosition
 from rrzoo.pretext.rotation import Rotation
 from rrzoo.pretext.simclr import SimCLR
 from rrzoo.pretext.supervised import Supervised
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
+from rrzoo.pretext.untrained import Random
 
 __all__ = ["TASKS", "Batch", "Pretext", "create"]
 

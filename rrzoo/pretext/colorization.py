@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from rrzoo import views
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
 
 HIDDEN = 128
 GRID = 10  # side of a bin, in units of a and b
@@ -34,7 +34,7 @@ BLACK, WHITE = torch.zeros(3), torch.ones(3)  # "mean" and "deviation" of views 
 class Colorization(Pretext):
     """Predicts a distribution over quantised colours at each place."""
 
-    takes_maps = True
+    uses_feature_maps = True
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the decoder's random weights, and count the colours of the data set."""
@@ -92,7 +92,7 @@ def colour_bins() -> Tensor:
 
 
 def soft_encode(colours: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
-    """Spread colours over their nearest bins, weighted by a Gaussian of the distance (section 2.2).
+    """MeanStd colours over their nearest bins, weighted by a Gaussian of the distance (section 2.2).
 
     Args:
         colours: float (N, 2, H, W), a and b.

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from rrzoo import errors, views
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext, half_size
-from rrzoo.recipes import Recipe
 
 TILES = 4
 MARGIN = 10.0  # M of equation 6: how far apart the counts of two images should be, at least, squared
@@ -26,6 +26,9 @@ SMALLEST = 0.5  # side of the region that is counted, as a share of the image's
 
 class Counting(Pretext):
     """Counts in four tiles and in the whole, reduced to the size of a tile; K = 5."""
+
+    least_views = 5
+    why_least_views = "four tiles count what the image counts"
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the random weights of the layers that count."""

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from rrzoo import errors, views
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
 
 CLUSTERS = 100  # k
 ITERATIONS = 20  # of k-means

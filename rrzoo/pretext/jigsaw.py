@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from rrzoo import views
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext import patches
 from rrzoo.pretext.patches import PATCHES, UNUSED
 from rrzoo.pretext.task import Batch, Pretext, half_size
-from rrzoo.recipes import Recipe
 
 PERMUTATIONS = 100
 GREY_PROBABILITY = 0.3
@@ -32,6 +32,9 @@ HIDDEN = 256
 
 class Jigsaw(Pretext):
     """Classifies the permutation of nine patches, each seen by itself; K = 9."""
+
+    least_views = 9
+    why_least_views = "the puzzle has nine tiles"
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the classifier's random weights."""

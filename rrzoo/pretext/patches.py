@@ -3,8 +3,8 @@
 import numpy as np
 
 from rrzoo import errors, views
+from rrzoo.config import Recipe
 from rrzoo.pretext.task import Batch
-from rrzoo.recipes import Recipe
 
 SIDE = 3
 PATCHES = SIDE * SIDE

@@ -3,14 +3,17 @@
 from torch import Tensor
 
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
 from rrzoo.relation import LOSSES, RelationHead
 
 
 class Relation(Pretext):
     """Every two of K views of an image make a positive pair, and a negative one with another image's view."""
+
+    least_views = 2
+    why_least_views = "a relation needs two views of an image"
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the relation head's random weights; the recipe says how it joins two features, and the loss."""

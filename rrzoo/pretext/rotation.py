@@ -10,15 +10,18 @@ from torch import Tensor, nn
 
 from rrzoo import errors, views
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
 
 TURNS = 4
 
 
 class Rotation(Pretext):
     """Classifies the turn of each view; K is a multiple of 4."""
+
+    least_views = 4
+    why_least_views = "a view is turned four ways"
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the classifier's random weights."""

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
 
 TEMPERATURE = 0.5
 HIDDEN, PROJECTED = 256, 128  # units of the projection
@@ -19,6 +19,9 @@ HIDDEN, PROJECTED = 256, 128  # units of the projection
 
 class SimCLR(Pretext):
     """Contrastive learning with in-batch negatives; K = 2 in the paper."""
+
+    least_views = 2
+    why_least_views = "SimCLR contrasts views of an image"
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the projection's random weights."""

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo.backbones import Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
-from rrzoo.recipes import Recipe
 
 
 class Supervised(Pretext):
@@ -15,7 +15,7 @@ class Supervised(Pretext):
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the classifier's random weights."""
         super().__init__(recipe, backbone, dataset)
-        dataset.known_labels  # noqa: B018  # raises where there are none
+        dataset.require_labels()  # raises where there are none
         self.classifier = nn.Linear(backbone.feature_size, len(dataset.classes))
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from rrzoo import errors, views
-from rrzoo.backbones import Backbone
+from rrzoo.backbones import SMALLEST_INPUT, Backbone
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
-from rrzoo.recipes import SMALLEST_INPUT, Recipe
 from rrzoo.relation import RelationHead
 
 
@@ -67,7 +67,9 @@ class Pretext(nn.Module):
     then the second of all M, ...
     """
 
-    takes_maps = False  # whether `loss` takes feature maps (K * M, D, h, w) instead of features (K * M, D)
+    least_views = 1  # K, the fewest views of an image that the task can use
+    why_least_views = "an image has to be seen"
+    uses_feature_maps = False  # whether `loss` takes feature maps (K * M, D, h, w) instead of features (K * M, D)
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Keep backbone and recipe. A task draws the random weights of its own layers here, after this.
@@ -114,7 +116,7 @@ class Pretext(nn.Module):
         """Return the loss, and what the log shows beside it: scalars by name, averaged over an epoch.
 
         Args:
-            features: float32 (K * M, D), or maps, see `takes_maps`.
+            features: float32 (K * M, D), or maps, see `uses_feature_maps`.
             batch: the batch they were made of.
         """
         raise NotImplementedError

@@ -2,10 +2,10 @@
 
 import gradio as gr
 
-from rrzoo import card
 from rrzoo.demo import about
 from rrzoo.demo.components import drawn_html, sentences
 from rrzoo.demo.shared import Shared
+from rrzoo.store import card
 
 
 def models_tab(shared: Shared) -> gr.Tab:

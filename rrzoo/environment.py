@@ -1,0 +1,57 @@
+"""What computes: this machine, the versions of libraries, and the memory that training keeps between its steps.
+
+PyTorch frees a step's activations one by one. glibc hands blocks as large as these back to the system at once, which
+clears them, page by page, when the next step asks again: a quarter of the processor time of a ResNet-8.
+"""
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # parameters of mallopt(3)
+KEPT = 2**31 - 1, 0  # bytes free above which memory goes back; blocks that may be the system's own
+USUAL = 128 * 1024, 65_536  # the same by default
+
+
+@contextmanager
+def keep_memory() -> Iterator[None]:
+    """Keep freed memory until the end, then give it back. Also a decorator. Does nothing where glibc is not used.
+
+    Meanwhile the process stays as large as it ever was.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    _set(libc, *KEPT)
+    try:
+        yield
+    finally:
+        _set(libc, *USUAL)
+        libc.malloc_trim(0)
+
+
+def _set(libc: ctypes.CDLL, threshold: int, blocks: int) -> None:
+    libc.mallopt(TRIM_THRESHOLD, threshold)
+    libc.mallopt(MMAP_MAX, blocks)
+
+
+def machine() -> str:
+    """Say what this machine is, for logs and cards."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    return f"{cpu}, {os.cpu_count()} cores, no GPU used"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}

@@ -1,0 +1,150 @@
+"""All that is measured of a trained model on a labelled data set, from features that are extracted once."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from rrzoo import errors
+from rrzoo.datasets import Dataset
+from rrzoo.evaluation import fine_tuning, probes, relation_scores
+from rrzoo.evaluation.fine_tuning import Progress
+from rrzoo.evaluation.records import FineTuned, MeanStd, Report
+from rrzoo.evaluation.retrieval import reranked_retrieval, retrieval
+from rrzoo.gallery import RERANKED
+from rrzoo.model import Model
+
+NEIGHBOURS = (20, 200)
+LABEL_SHARES = (0.01, 0.1)
+DRAWS = 5  # of few labels
+FINE_TUNING = {0.01: 60, 0.1: 30, 1.0: 5}  # epochs by share of the labels; the first two as in SimCLR's paper
+
+AT_ONCE = 1024  # images whose features make one step of progress
+
+Stage = Callable[[str], None]  # told which part begins
+
+
+def measure(
+    model: Model, train: Dataset, test: Dataset, stage: Stage = lambda name: None, progress: Progress | None = None
+) -> Report:
+    """Measure a model: probes and neighbours are fitted to `train`, and everything is measured on `test`.
+
+    Any labelled data set will do, whatever the model was trained on: images are scaled to the model's size.
+
+    Args:
+        model: the relation head is measured if it has one.
+        train: labelled images.
+        test: labelled images of the same classes, all of one size.
+        stage: called with the name of each part when it begins.
+        progress: wraps the steps over images.
+
+    Raises:
+        errors.DatasetError: a split has no labels; or both are one split, or are of different classes; or no
+            class has two test images.
+    """
+    _check(train, test)
+    begun = time.perf_counter()
+    training = model.config.training
+    labels, test_labels = train.require_labels(), test.require_labels()
+    stage("features")
+    features, test_features = (_features(model, split, progress) for split in (train, test))
+    data = features, labels, test_features, test_labels
+    stage("linear probe")
+    l2 = probes.choose_l2(features, labels)
+    linear_probe = probes.linear_probe_accuracy(*data, l2=l2)
+    folds = None if train.folds is None else MeanStd.of(probes.linear_probe_fold_accuracies(*data, train.folds))
+    stage("the paper's probe")
+    paper_probe = probes.adam_probe_accuracy(*data)
+    stage("few labels")
+    few_labels = {f"{share:.0%}": _few_labels(data, share) for share in LABEL_SHARES}
+    stage("neighbours")
+    knn = {str(k): probes.knn_accuracy(*data, k) for k in NEIGHBOURS}
+    stage("retrieval")
+    reranked = None
+    if not model.has_relation_head:
+        found = retrieval(test_features, test_labels)
+    else:
+        rescore = relation_scores.rescorer(model, test_features)
+        found, reranked = reranked_retrieval(test_features, test_labels, rescore, RERANKED)
+    stage("relation scores")
+    return Report(
+        dataset=_short(test.name),
+        data=test.description,
+        split=test.split,
+        trained_dataset=_short(training.recipe.dataset) if training else "",
+        trained_on=training.data if training else "",
+        train_images=len(train),
+        test_images=len(test),
+        classes=len(test.classes),
+        linear_probe=linear_probe,
+        linear_probe_l2=l2,
+        paper_probe=paper_probe,
+        knn=knn,
+        retrieval=found,
+        few_labels=few_labels,
+        folds=folds,
+        reranked=reranked,
+        relation=None if not model.has_relation_head else relation_scores.measure(model, test, test_features),
+        seconds=round(time.perf_counter() - begun, 1),
+    )
+
+
+def fine_tune(model: Model, train: Dataset, test: Dataset, report: Report, progress: Progress | None = None) -> Report:
+    """Add to a report what fine-tuning on 1%, 10% and all of the labels reaches; minutes where a probe takes seconds.
+
+    Raises:
+        errors.DatasetError: see `measure`.
+    """
+    _check(train, test)
+    begun = time.perf_counter()
+    tuned = {}
+    for share, epochs in FINE_TUNING.items():
+        rows = probes.few_labels(train.require_labels(), share, seed=0)
+        learner, classifier = fine_tuning.fine_tune(model, train, rows, epochs, progress=progress)
+        weight, bias = classifier.weight.detach().numpy(), classifier.bias.detach().numpy()
+        right = (learner.features(test.images) @ weight.T + bias).argmax(1) == test.require_labels()
+        tuned[f"{share:.0%}"] = FineTuned(float(right.mean()), len(rows), epochs)
+    return replace(report, fine_tuned=tuned, seconds=round(report.seconds + time.perf_counter() - begun, 1))
+
+
+def _check(train: Dataset, test: Dataset) -> None:
+    if train.split == test.split:
+        raise errors.DatasetError(
+            f"{test.name} has one split, {test.split}: to measure, images are needed that nothing was fitted to"
+        )
+    if train.classes != test.classes:
+        absent = sorted(set(train.classes) ^ set(test.classes))
+        raise errors.DatasetError(
+            f"the {train.split} and {test.split} splits of {test.name} are not of the same classes ({absent[0]} is in "
+            "one of them): make them so"
+        )
+    if np.unique(test.require_labels(), return_counts=True)[1].max() < 2:
+        raise errors.DatasetError(
+            f"no two images of the {test.split} split of {test.name} are of one class: nothing could be found there"
+        )
+
+
+def _short(dataset: str) -> str:
+    """Return the name of a data set; of a folder, its last part alone: where it is is nobody's business."""
+    return f"dir:{Path(dataset).name}" if dataset.startswith("dir:") else dataset
+
+
+def _features(model: Model, dataset: Dataset, progress: Progress | None) -> np.ndarray:
+    starts: Iterable[int] = range(0, len(dataset), AT_ONCE)
+    if progress is not None:
+        starts = progress(starts, -(-len(dataset) // AT_ONCE), AT_ONCE)
+    return np.concatenate([model.features(dataset.images[start : start + AT_ONCE]) for start in starts])
+
+
+def _few_labels(data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], share: float) -> MeanStd:
+    """Fit probes to a share of the labels, each with a regulariser chosen within that share."""
+    features, labels, test_features, test_labels = data
+    accuracies = []
+    for seed in range(DRAWS):
+        rows = probes.few_labels(labels, share, seed)
+        some, known = features[rows], labels[rows]
+        l2 = probes.choose_l2(some, known)
+        accuracies.append(probes.linear_probe_accuracy(some, known, test_features, test_labels, l2=l2))
+    return MeanStd.of(np.array(accuracies))

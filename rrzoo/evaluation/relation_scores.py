@@ -1,0 +1,103 @@
+"""How far the relation head's scores can be trusted: AUC, calibration, and what they add to a search."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from rrzoo import views
+from rrzoo.datasets import Dataset
+from rrzoo.evaluation import probes
+from rrzoo.evaluation.records import CalibrationBin, RelationQuality
+from rrzoo.model import Model
+
+PAIRS = 20_000  # random pairs of images
+BINS = 10  # of the calibration curve
+BATCH = 256  # images whose views are made at once
+
+
+def random_pair_scores(model: Model, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Score random pairs of different images.
+
+    Args:
+        model: with a relation head.
+        features: float (N, D), N at least 2.
+        labels: int (N,).
+
+    Returns:
+        scores, float32 (20000,), 0 to 1, and whether a pair is of one class, bool (20000,).
+    """
+    random = np.random.default_rng(0)
+    left = random.integers(0, len(features), PAIRS)
+    right = (left + random.integers(1, len(features), PAIRS)) % len(features)
+    return model.relate_features(features[left], features[right]), labels[left] == labels[right]
+
+
+@torch.no_grad()
+def view_pair_scores(model: Model, test: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Score pairs of fresh random views, each image's first view with its own second, and with the next image's.
+
+    Args:
+        model: with a relation head.
+        test: N images of one size, N at least 2.
+
+    Returns:
+        scores of the positive and of the negative pairs, float32 (N,) each, 0 to 1.
+    """
+    architecture = model.config.architecture
+    mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
+    first, second = [], []
+    for start in range(0, len(test), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(test)))
+        drawn = views.draw(0, 0, rows, 2, *test.images.shape[1:3])
+        pixels = torch.from_numpy(test.images[rows]).permute(0, 3, 1, 2)
+        one, two = model(views.make(pixels, drawn, architecture.image_size, mean, std)).chunk(2)
+        first.append(one.numpy())
+        second.append(two.numpy())
+    left, right = np.concatenate(first), np.concatenate(second)
+    return model.relate_features(left, right), model.relate_features(left, np.roll(right, 1, axis=0))
+
+
+def calibration(scores: np.ndarray, positive: np.ndarray) -> tuple[float, tuple[CalibrationBin, ...]]:
+    """Compare scores with how often they are right.
+
+    Scores fall into 10 bins of equal width. The expected calibration error is the mean, over all pairs, of the distance
+    between mean score and share of positives of a pair's bin (Naeini, Cooper & Hauskrecht 2015).
+
+    Args:
+        scores: float (N,), 0 to 1.
+        positive: bool (N,).
+
+    Returns:
+        the error, 0 to 1, and the bins that hold pairs.
+    """
+    numbers = np.minimum((scores * BINS).astype(np.int64), BINS - 1)  # a score of 1 belongs to the last bin
+    members = [numbers == number for number in range(BINS)]
+    bins = tuple(
+        CalibrationBin(int(m.sum()), float(scores[m].mean()), float(positive[m].mean())) for m in members if m.any()
+    )
+    return sum(one.pairs * abs(one.mean_score - one.positive) for one in bins) / len(scores), bins
+
+
+def measure(model: Model, test: Dataset, features: np.ndarray) -> RelationQuality:
+    """Measure the relation head on a test split, given its features, float (N, D)."""
+    scores, same_class = random_pair_scores(model, features, test.require_labels())
+    positive, negative = view_pair_scores(model, test)
+    truth = np.arange(len(positive) + len(negative)) < len(positive)
+    error, bins = calibration(np.concatenate([positive, negative]).astype(np.float64), truth)
+    return RelationQuality(
+        auc_same_image=probes.auc(positive, negative),
+        auc_same_class=probes.auc(scores[same_class], scores[~same_class]),
+        calibration_error=error,
+        calibration=bins,
+    )
+
+
+def rescorer(model: Model, features: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return what scores hits for `retrieval`: rows (Q,) and their hits (Q, k) -> relation scores (Q, k)."""
+
+    def rescore(queries: np.ndarray, hits: np.ndarray) -> np.ndarray:
+        left = np.repeat(features[queries], hits.shape[1], axis=0)
+        return model.relate_features(left, features[hits.ravel()]).reshape(hits.shape)
+
+    return rescore

@@ -1,0 +1,1 @@
+"""A model as files: its folder, card, evaluation, export and verification."""

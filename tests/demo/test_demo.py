@@ -1,0 +1,98 @@
+"""The demo as a program and an operator meet it: real HTTP, and the command line."""
+
+import base64
+import importlib.util
+import io
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+import rrzoo
+from conftest import REPOSITORY, START, app
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Client:
+    return Client(server, verbose=False)
+
+
+def test_endpoints_answer_programs(client: Client, figures: list[Path], model: rrzoo.Model) -> None:
+    horse, truck, _ = (handle_file(str(path)) for path in figures)
+    hits = client.predict(horse, api_name="/search")
+    expected_hits = model.gallery().search(figures[0])[0]
+    assert [(hit["label"], hit["source"]) for hit in hits] == [(hit.label, hit.source) for hit in expected_hits]
+    assert [hit["score"] for hit in hits] == pytest.approx([hit.score for hit in expected_hits], abs=1e-4)
+    assert [hit["relation"] for hit in hits] == pytest.approx([hit.relation for hit in expected_hits], abs=1e-3)
+    kind, _, data = hits[0]["image"].partition(",")
+    assert kind == "data:image/webp;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == expected_hits[0].thumbnail.size
+    reranked = client.predict(horse, 5, True, False, api_name="/search")
+    assert [hit["source"] for hit in reranked] == [hit.source for hit in model.gallery().search(figures[0], 5, True)[0]]
+    assert "image" not in reranked[0]
+    expected = dict(zip(model.classes, model.classify(figures[0])[0], strict=True))
+    assert client.predict(horse, api_name="/classify") == pytest.approx(expected, abs=1e-4)
+    assert client.predict(horse, api_name="/embed") == pytest.approx(model.embed(figures[0])[0].tolist(), abs=1e-4)
+    related = client.predict(horse, truck, api_name="/relate")
+    assert related["score"] == pytest.approx(model.relate(figures[0], figures[1])[0], abs=1e-4)
+    assert related["relation_percentile"] == pytest.approx(
+        model.relation_percentile(np.array([related["score"]]))[0], abs=1e-3
+    )
+
+
+def test_the_readmes_programs_run(server: str, figures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```python\n(from gradio_client.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    monkeypatch.chdir(figures[0].parent)
+    for path, name in zip(figures, ("photo.jpg", "other.jpg"), strict=False):
+        Image.open(path).save(name)
+    for block in blocks:
+        exec(block.replace("http://127.0.0.1:7860", server), {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"model": "dir:/etc"}, "no model called .*dir:/etc.* is at hand"), ({"k": 100_000}, "ask for 1 to 48")],
+)
+def test_programs_reach_no_folder_and_no_whole_gallery(
+    client: Client, figures: list[Path], arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(Exception, match=message):
+        client.predict(handle_file(str(figures[0])), api_name="/search", **arguments)
+
+
+def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "letter.png").write_text("no picture")
+    with pytest.raises(Exception, match=r"letter\.png is not an image"):
+        client.predict(handle_file(str(tmp_path / "letter.png")), api_name="/classify")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(
+            ["--mcp"],
+            "--mcp needs the package mcp: pip install 'rrzoo[mcp]'",
+            marks=pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="it is installed"),
+        ),
+        (["--model", "conv4-cifar"], "did you mean conv4-cifar10"),
+        (["--gallery", "."], "holds no images"),
+        (["--gallery", "nowhere"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
+    ],
+)
+def test_wrong_arguments_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = subprocess.run(app(*arguments), cwd=tmp_path, capture_output=True, text=True, timeout=START)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_in_use(server: str, tmp_path: Path) -> None:
+    port = server.rpartition(":")[2]
+    done = subprocess.run(app("--port", port), cwd=tmp_path, capture_output=True, text=True, timeout=START)
+    assert done.returncode == 2
+    assert "Choose another port with --port" in done.stderr

@@ -1,0 +1,323 @@
+"""The compiled training step of Conv4 against the module itself: same numbers, and the module wherever it must run."""
+
+import copy
+import os
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from conftest import run_python
+from rrzoo import backbones
+from rrzoo.kernels import conv4
+from rrzoo.kernels.conv4 import workspace as conv4_workspace
+
+numba = pytest.importorskip("numba")
+pytestmark = pytest.mark.skipif(conv4.loops() is None, reason="the compiled loops do not work on this machine")
+
+AVX2 = "+avx,+avx2,+fma,+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+cx16,-avx512f"
+
+
+def make(seed: int = 0) -> backbones.Conv4:
+    torch.manual_seed(seed)
+    module = backbones.Conv4()
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.weight, 1.0, 0.3)
+            nn.init.normal_(layer.bias, 0.0, 0.3)
+    return module
+
+
+def data(count: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, size, size, generator=generator), torch.randn(count, 64, generator=generator)
+
+
+def step(module: nn.Module, views: Tensor, slopes: Tensor, compiled: bool) -> dict[str, Tensor]:
+    """Run forward and backward on a copy: features, all gradients, all buffers."""
+    module = copy.deepcopy(module)
+    features = (conv4.FastConv4(module) if compiled else module)(views)
+    assert (type(features.grad_fn).__name__ == "_Conv4Backward") is compiled
+    features.backward(slopes)
+    gradients = {f"gradient of {name}": parameter.grad for name, parameter in module.named_parameters()}
+    return {"features": features.detach(), **gradients, **dict(module.named_buffers())}
+
+
+def distance(result: dict[str, Tensor], truth: dict[str, Tensor]) -> dict[str, float]:
+    """Relative error of each in the Euclidean norm."""
+    return {
+        name: ((result[name].double() - truth[name]).norm() / truth[name].double().norm().clamp(min=1e-9)).item()
+        for name in truth
+    }
+
+
+def smallest_input_of_relu(module: nn.Module, views: Tensor) -> float:
+    smallest = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, output: smallest.append(output.abs().min().item()))
+        for layer in module.modules()
+        if isinstance(layer, nn.BatchNorm2d)
+    ]
+    module(views)
+    for hook in hooks:
+        hook.remove()
+    return min(smallest)
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_all_results_equal_a_float64_oracle(size):
+    # Where a ReLU's input is 0 up to rounding, its gradient is a matter of luck: take data without such a place.
+    for seed in range(100):
+        module, (views, slopes) = make(seed), data(16, size, seed)
+        oracle = copy.deepcopy(module).double()
+        if smallest_input_of_relu(copy.deepcopy(oracle), views.double()) > 3e-6:
+            break
+    truth = step(oracle, views.double(), slopes.double(), compiled=False)
+    ours, torchs = (distance(step(module, views, slopes, compiled), truth) for compiled in (True, False))
+    assert max(ours.values()) < 1e-5, ours
+    assert max(ours.values()) < 2 * max(torchs.values())
+
+
+@pytest.mark.parametrize(("count", "size"), [(32, 32), (512, 32), (32, 48), (32, 96), (48, 80)])
+def test_sizes_of_training(count, size):
+    # Among millions of ReLUs some have an input of 0 up to rounding. A gain far below the bias keeps them all from it.
+    module, (views, slopes) = make(), data(count, size)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.constant_(layer.weight, 0.1)
+            with torch.no_grad():
+                nn.init.ones_(layer.bias)
+                layer.bias[::4] = -1
+    oracle = copy.deepcopy(module).double()
+    assert smallest_input_of_relu(copy.deepcopy(oracle), views.double()) > 1e-3
+    truth = step(oracle, views.double(), slopes.double(), compiled=False)
+    ours, torchs = (distance(step(module, views, slopes, compiled), truth) for compiled in (True, False))
+    for name, error in ours.items():
+        assert error < max(1e-5, 3 * torchs[name]), name  # some gradients are 0 but for rounding
+
+
+def test_variances_survive_a_large_mean():
+    module, (views, slopes) = make(), data(32, 32)
+    views = views + 300
+    with torch.no_grad():  # middles only, or else the border of zeros makes the variance as large as the mean
+        middle = module.layer1.conv.weight[:, :, 1, 1].clone()
+        module.layer1.conv.weight.zero_()[:, :, 1, 1] = middle
+    truth = step(copy.deepcopy(module).double(), views.double(), slopes.double(), compiled=False)
+    errors = distance(step(module, views, slopes, compiled=True), truth)
+    assert errors["layer1.bn.running_var"] < 1e-6
+    assert errors["features"] < 1e-5
+
+
+def test_adam_reaches_the_same_weights():
+    views, _ = data(64, 32)
+    results = []
+    for compiled in (False, True):
+        module = make()
+        features_of = conv4.fast(module) if compiled else module
+        optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+        for i in range(6):
+            optimizer.zero_grad()
+            (features_of(views.roll(i, 2)) - 1).square().mean().backward()
+            optimizer.step()
+        results.append(module.state_dict())
+    for name, value in results[0].items():
+        torch.testing.assert_close(results[1][name], value, atol=1e-4, rtol=1e-4, msg=name)
+    assert (results[0]["layer1.conv.weight"] - make().state_dict()["layer1.conv.weight"]).abs().max() > 3e-3
+
+
+def test_blocked_views_give_the_same_bits():
+    module, (views, slopes) = make(), data(48, 32)
+    blocked = conv4.block(views)
+    assert blocked.shape == (3, 34, 34, 3, 16)
+    assert torch.equal(conv4.unblock(blocked), views)
+    assert blocked[1, 3, 4, 2, 5] == views[16 + 5, 2, 2, 3]
+    assert blocked[:, 0].abs().sum() == blocked[:, :, -1].abs().sum() == 0
+    plain, turned = step(module, views, slopes, True), step(module, blocked, slopes, True)
+    assert all(torch.equal(plain[name], turned[name]) for name in plain)
+
+
+def test_results_are_the_same_bits_for_any_number_of_threads():
+    module, (views, slopes) = make(), data(112, 32)
+    results = []
+    for threads in (numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS, 1):
+        numba.set_num_threads(threads)
+        results.append(step(module, views, slopes, compiled=True))
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    for other in results[1:]:
+        assert all(torch.equal(results[0][name], other[name]) for name in other)
+
+
+def test_passes_may_overlap_but_not_repeat():
+    module, (views, slopes), (others, _) = make(), data(32, 32), data(32, 32, seed=1)
+    expected, extract = copy.deepcopy(module), conv4.FastConv4(copy.deepcopy(module))
+    for run in (expected, extract):
+        run(others).backward(slopes)
+        one, two = run(views), run(others)
+        one.backward(slopes, retain_graph=True)
+        two.backward(slopes)
+    for ours, torchs in zip(extract.module.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, torchs.grad, atol=1e-3, rtol=1e-3)
+    assert len(extract.free) == 1
+    space = extract.free[0]
+    extract(views).backward(slopes)
+    assert extract.free == [space], "memory is not used again"
+
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        one.backward(slopes)
+    features = extract(views)
+    with torch.no_grad():
+        extract.module.layer2.conv.weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        features.backward(slopes)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "count",
+        "size",
+        "oblong",
+        "evaluation",
+        "frozen layer",
+        "float64",
+        "no gradient",
+        "gradient of views",
+        "autocast",
+    ],
+)
+def test_the_module_itself_runs_where_the_loops_do_not_fit(case, monkeypatch):
+    monkeypatch.setattr(conv4.function._Conv4, "apply", None)
+    module, views = make(), data(32, 32)[0]
+    if case in ("count", "size", "oblong"):
+        views = {"count": views[:24], "size": views[..., :24, :24], "oblong": views[..., :16, :]}[case]
+    elif case == "evaluation":
+        module.eval()
+    elif case == "frozen layer":
+        module.layer1.requires_grad_(False)
+    elif case == "float64":
+        module, views = module.double(), views.double()
+    elif case == "gradient of views":
+        views.requires_grad_()
+    with torch.set_grad_enabled(case != "no gradient"), torch.autocast("cpu", enabled=case == "autocast"):
+        ours = conv4.fast(copy.deepcopy(module))(views)
+        assert torch.equal(ours, copy.deepcopy(module)(views))
+    assert ours.requires_grad is (case != "no gradient")
+
+
+def test_blocked_views_reach_the_module_too():
+    module, views = make().eval(), data(32, 32)[0]
+    assert torch.equal(conv4.fast(module)(conv4.block(views)), module(views))
+
+
+def test_no_write_outside_the_arrays(monkeypatch):
+    made = []
+
+    def guarded(*shape: int, dtype: type = np.float32) -> np.ndarray:
+        count = int(np.prod(shape))
+        whole = np.full(count + 2 * 4096, 12345.0, dtype)
+        made.append((whole, whole[:4096].copy()))
+        inside = whole[4096 : 4096 + count].reshape(shape)
+        inside[...] = 0
+        return inside
+
+    monkeypatch.setattr(conv4_workspace, "new", guarded)
+    for count, size in ((48, 16), (80, 32), (16, 48), (16, 96)):
+        module, (views, slopes) = make(), data(count, size)
+        extract = conv4.FastConv4(module)
+        extract(views).backward(slopes)
+        space = extract.free[0]
+        for padded in space.sources:
+            inside = padded[:, 1:-1, 1:-1]
+            assert np.abs(inside).sum() > 0
+            assert np.abs(padded).sum(dtype=np.float64) == pytest.approx(np.abs(inside).sum(dtype=np.float64))
+    assert len(made) > 100
+    assert all((whole[:4096] == guard).all() and (whole[-4096:] == guard).all() for whole, guard in made)
+
+
+STEP = """
+import sys, time, torch
+from rrzoo import backbones
+from rrzoo.kernels import conv4
+torch.manual_seed(0)
+module = backbones.Conv4()
+views = torch.randn(32, 3, 32, 32)
+begun = time.perf_counter()
+ours = conv4.fast(module)(views)
+seconds = time.perf_counter() - begun
+module.zero_grad()
+error = (ours - module(views)).abs().max().item()
+assert error < 1e-5, error
+"""
+
+
+def test_a_second_process_compiles_nothing_and_avx2_gives_the_same_numbers(tmp_path):
+    code = (
+        """
+import subprocess
+started = []
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        started.append(arguments)
+        super().__init__(*arguments, **options)
+subprocess.Popen = Popen
+"""
+        + STEP
+        + """
+import numpy as np
+from rrzoo import pretext, training
+from rrzoo.config import Recipe
+from rrzoo.datasets import Dataset
+from rrzoo.kernels import relation_loops, views
+
+images = np.zeros((4, 40, 30, 3), np.uint8)
+noise = Dataset("noise", "train", images, None, ("noise",), (0.5,) * 3, (0.5,) * 3, "chosen", "noise", "none")
+task = pretext.create(Recipe("conv4", "noise", 32, views=8, batch_size=4), module, noise)
+training.TrainStep(task, noise)(0, np.arange(4))
+first, ahead, back, _ = conv4.loops()
+functions = [
+    *(first.find_first_centers, first.forward_first, first.backward_first),
+    *(ahead.find_centers, ahead.forward_layer, ahead.features),
+    *(back.last_slopes, back.backward_layer, back.add_groups),
+]
+others = [
+    views._make_blocks,
+    *(relation_loops.prepare, relation_loops.score, relation_loops.share, relation_loops.backward),
+]
+def misses(functions):
+    return sum(sum(function.stats.cache_misses.values()) for function in functions)
+print(ahead.TILE, misses(functions), misses(others), len(started))
+"""
+    )
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": AVX2}
+    others = ["0", "1"] if numba.config.NUMBA_NUM_THREADS > 1 else ["5", "0"]  # with a core for a second process
+    assert run_python(code, **environment).split() == ["4", "9", *others]
+    for index in tmp_path.rglob("*.nbi"):
+        os.utime(index, (0, 0))  # as if the sources were newer: what counts is what is in them
+    assert run_python(code, **environment).split() == ["4", "0", "0", "0"]
+
+
+@pytest.mark.parametrize("reason", ["No module named 'numba'", "lacks AVX2 or FMA"])
+def test_training_goes_on_without_the_loops(reason):
+    broken = "numba" in reason
+    code = f"""
+import sys, warnings
+import rrzoo, rrzoo.training
+assert "numba" not in sys.modules
+{"class Refuse:" if broken else ""}
+{"    def find_spec(name, *_):" if broken else ""}
+{"        if name == 'numba': raise ModuleNotFoundError(" + repr(reason) + ")" if broken else ""}
+{"sys.meta_path.insert(0, Refuse)" if broken else ""}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import torch
+    from rrzoo import backbones
+    from rrzoo.kernels import conv4
+    views, module = torch.randn(32, 3, 32, 32), backbones.Conv4()
+    extract = conv4.fast(module)
+    assert torch.equal(extract(views), module(views))
+    assert torch.equal(extract(conv4.block(views)), module(views))
+assert len(caught) == 1, caught
+assert {reason!r} in str(caught[0].message), caught[0]
+"""
+    run_python(code, **({} if broken else {"NUMBA_CPU_FEATURES": "+sse2"}))

@@ -1,0 +1,56 @@
+"""Muon against exact orthogonal matrices, and against Adam where there are none."""
+
+import pytest
+import torch
+from torch import nn
+
+from rrzoo.optimisers import Adam
+from rrzoo.optimisers.muon import ADAM_SHARE, ITERATIONS, MOMENTUM, POLYNOMIAL, Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(8, 27), (64, 288), (256, 128), (3, 3)])
+def test_orthogonal_turns_singular_values_alone(shape: tuple[int, int]) -> None:
+    """The oracle decomposes the matrix, and applies the polynomial to its singular values."""
+    torch.manual_seed(0)
+    matrix = torch.randn(shape) * torch.logspace(0, -1, shape[1])
+    u, s, v = torch.linalg.svd(matrix.double(), full_matrices=False)
+    s = s / s.norm()
+    a, b, c = POLYNOMIAL
+    for _ in range(ITERATIONS):
+        s = a * s + b * s**3 + c * s**5
+    found = orthogonal(matrix)
+    torch.testing.assert_close(found.double(), u * s @ v, rtol=1e-3, atol=1e-4)
+    assert s.min() > 0.6
+    assert s.max() < 1.25
+
+
+def test_nothing_comes_of_nothing() -> None:
+    assert not orthogonal(torch.zeros(4, 6)).any()
+
+
+def test_a_step_is_relative_to_the_matrix_and_adams_elsewhere() -> None:
+    """Three steps of a convolution, a matrix of one row, a bias, and a parameter without gradient."""
+    torch.manual_seed(0)
+    kernel, row, bias, unused = (nn.Parameter(torch.randn(shape)) for shape in ((6, 3, 3, 3), (1, 5), (6,), (2, 2)))
+    adams = [nn.Parameter(parameter.detach().clone()) for parameter in (row, bias)]
+    muon, adam = Muon([kernel, row, bias, unused], 0.1), Adam(adams, ADAM_SHARE * 0.1)
+    before, moment = unused.detach().clone(), torch.zeros(6, 27)
+    expected = kernel.detach().flatten(1).clone()
+    for _ in range(3):
+        gradients = [torch.randn_like(parameter) for parameter in (kernel, row, bias)]
+        for parameter, gradient in zip((kernel, row, bias), gradients, strict=True):
+            parameter.grad = gradient.clone()
+        for parameter, gradient in zip(adams, gradients[1:], strict=True):
+            parameter.grad = gradient.clone()
+        muon.step()
+        adam.step()
+        gradient = gradients[0].flatten(1)
+        moment = MOMENTUM * moment + (1 - MOMENTUM) * gradient
+        direction = orthogonal((1 - MOMENTUM) * gradient + MOMENTUM * moment)
+        expected = expected - 0.1 * expected.norm() / 6**0.5 * direction
+        assert direction.norm().item() == pytest.approx(6**0.5, rel=0.2)  # a tenth of the kernel's own norm, about
+    torch.testing.assert_close(kernel.flatten(1), expected, rtol=1e-4, atol=1e-5)
+    for ours, theirs in zip((row, bias), adams, strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(unused, before)
+    assert kernel.grad is None

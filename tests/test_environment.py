@@ -1,0 +1,41 @@
+"""Memory is kept between steps, and given back after the last."""
+
+import platform
+
+import pytest
+
+from conftest import run_python
+
+CODE = """
+import resource, torch
+from pathlib import Path
+from rrzoo import environment
+
+def step():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    several = [torch.ones(2**24) for _ in range(3)]  # 64 MB each
+    del several
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    line = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+step()
+usual, small = step(), resident()
+with environment.keep_memory():
+    for _ in range(3):  # what else is allocated may lie in between at first
+        step()
+    faults, large = step(), resident()
+print(usual, faults, large - small, resident() - small, step())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs Linux with glibc")
+def test_a_second_step_asks_the_system_for_nothing() -> None:
+    usual, faults, more, after, again = map(float, run_python(CODE).split())
+    assert usual > 100
+    assert faults < 10
+    assert more > 150  # MB
+    assert after < 20
+    assert again > 100  # as it was

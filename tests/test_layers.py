@@ -11,7 +11,7 @@ import rrzoo
 
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
-    {"errors", "environment"},
+    {"errors", "environment", "files"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
     {"views", "relation"},

@@ -196,6 +196,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=page_name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    for path in re.findall(r"`((?:rrzoo|scripts|tests|docs)/[\w./-]*)`", page.read_text()):
+        assert (REPOSITORY / path).exists(), path
+
+
 def test_every_page_is_linked() -> None:
     for index in (README, DOCS / "README.md"):
         linked = {(index.parent / t).resolve() for t in re.findall(r"\]\(([^)#\s]+)", index.read_text())}

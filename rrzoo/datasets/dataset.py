@@ -94,13 +94,18 @@ class Record:
         """Return the description of what was loaded: `copied`, if its files are not those that were distributed."""
         return f"{self.title} ({self.copy})" if copied else self.title
 
+    @property
+    def how_to_get(self) -> str:
+        """What to do where it is not at hand."""
+        if self.archive is None:
+            return self.by_hand
+        return f"fetch it ({in_words(self.archive.size)}) with: python -m rrzoo data {self.name} --download"
+
     def absent(self, place: Path) -> errors.DatasetError:
         """Return the error for a data set that is not at `place`; it says how to get it."""
-        how = self.by_hand
-        if self.archive is not None:
-            how = f"fetch it ({in_words(self.archive.size)}) with: python -m rrzoo data {self.name} --download"
         return errors.DatasetError(
-            f"{self.name} is not at {place}: {how}; or name the folder that holds it with --data or $RRZOO_DATA"
+            f"{self.name} is not at {place}: {self.how_to_get}; or name the folder that holds it with "
+            "--data or $RRZOO_DATA"
         )
 
 

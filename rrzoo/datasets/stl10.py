@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.datasets.dataset import Archive, Dataset, Decoding, Record, in_words, md5, measure
+from rrzoo.datasets.dataset import Archive, Dataset, Decoding, Record, md5, measure
 from rrzoo.datasets.mapped import MappedImages
 
 FOLDER = "stl10_binary"
@@ -58,14 +58,9 @@ def _folder(record: Record, split: str, root: Path) -> Path:
         raise record.absent(places[-1])
     with_split = [place for place in found if (place / f"{split}_X.bin").exists()]
     if not with_split and split in record.unlabelled:
-        whole = (
-            f": {in_words(record.archive.size)}, python -m rrzoo data {record.name} --download"
-            if record.archive
-            else ""
-        )
         raise errors.DatasetError(
-            f"{found[0]} has no {split}_X.bin: the {split} split is not at hand, the others may be; fetch all of "
-            f"{record.name}{whole}"
+            f"{found[0]} has no {split}_X.bin: the {split} split is not at hand, the others may be; to have all of "
+            f"{record.name}, {record.how_to_get}"
         )
     return (with_split or found)[0]
 
@@ -83,7 +78,11 @@ def _images(path: Path) -> MappedImages:
 
 
 def _distributed(record: Record, path: Path) -> bool:
-    """Say whether a file is the one that the authors distribute, as far as its sum is known."""
+    """Say whether a file is the one that the authors distribute, as far as its sum is known.
+
+    Asked of the training images, which are read whole for their mean anyway, and of labels: the other images stay on
+    disk.
+    """
     return path.name not in record.md5 or _md5(path, path.stat().st_mtime_ns) == record.md5[path.name]
 
 

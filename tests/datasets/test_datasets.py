@@ -228,7 +228,9 @@ def test_stl10s_labelled_half(small_stl10: Path, root: Path, random: np.random.G
     (small_stl10 / "unlabeled_X.bin").rename(whole / "unlabeled_X.bin")
     assert len(datasets.load("stl10", "train")) == 60
     assert len(datasets.load("stl10", "test")) == 40
-    message = r"has no unlabeled_X\.bin: .*fetch all of stl10: 2\.6 GB, python -m rrzoo data stl10 --download"
+    message = (
+        r"has no unlabeled_X\.bin: .*all of stl10, fetch it \(2\.6 GB\) with: python -m rrzoo data stl10 --download"
+    )
     with pytest.raises(errors.DatasetError, match=message):
         datasets.load("stl10", "unlabeled")
     small_stl10.rename(root / "stl10" / "stl10_binary")

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from rrzoo import datasets, errors, zoo
 from rrzoo.datasets import download
 from rrzoo.gallery import Gallery
+from rrzoo.progress import OnProgress
 from rrzoo.store import model_folder, verify
 
 
@@ -184,7 +185,7 @@ def _decoding(files: Iterable[Path], count: int) -> Iterable[Path]:
     return tqdm(files, "decoding", count, unit=" images", unit_scale=True, dynamic_ncols=True)
 
 
-def _go_on(bar: tqdm) -> "download.Progress":
+def _go_on(bar: tqdm) -> OnProgress:
     """Move a bar whose first call tells what earlier runs have done: no part of the images a second."""
     move = _move(bar)
 
@@ -196,7 +197,7 @@ def _go_on(bar: tqdm) -> "download.Progress":
     return go_on
 
 
-def _move(bar: tqdm) -> "download.Progress":
+def _move(bar: tqdm) -> OnProgress:
     def move(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)

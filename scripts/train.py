@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from rrzoo import backbones, datasets, environment, errors, pretext, training, zoo
 from rrzoo.config import Evaluation, Recipe
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.images import to_square
 from rrzoo.recipes import RECIPES, check, recipe
 from rrzoo.store.export import export
@@ -35,7 +36,6 @@ there is exported. Without NAME, models that are there are skipped, runs that we
 comes first; the largest take weeks on a CPU, so that --minutes helps."""
 
 FIELDS = ("epochs", "views", "batch_size", "seed", "dataset")  # of a recipe that options change
-IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "stl10": 100_000, "tinyimagenet": 100_000}  # that are trained on
 
 
 def main() -> None:
@@ -143,8 +143,9 @@ def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float
 
 def images_of(chosen: Recipe) -> int:
     """Return how many images a recipe trains on; the data need not be there."""
-    known = chosen.dataset.removesuffix("-standin")
-    return IMAGES[known] if known in IMAGES else len(datasets.load(chosen.dataset, chosen.split))
+    record = CATALOGUE.get(chosen.dataset)
+    known = record.splits.get(chosen.split) if record else None
+    return known or len(datasets.load(chosen.dataset, chosen.split))
 
 
 def estimate(chosen: Recipe) -> float:

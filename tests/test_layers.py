@@ -11,7 +11,7 @@ import rrzoo
 
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
-    {"errors", "environment", "files"},
+    {"errors", "environment", "files", "progress"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
     {"views", "relation"},

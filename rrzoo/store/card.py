@@ -3,17 +3,12 @@
 import json
 
 from rrzoo.config import Evaluation, ModelConfig, Recipe, Training
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import report_text
 from rrzoo.evaluation.records import Reports
 from rrzoo.recipes import RECIPES
 
-# Data sets of the zoo -> where the Hub has the same images
-HUB_DATASETS = {
-    "cifar10": "uoft-cs/cifar10",
-    "cifar100": "uoft-cs/cifar100",
-    "cifar100-20": "uoft-cs/cifar100",
-    "tinyimagenet": "zh-plus/tiny-imagenet",
-}
+HUB_DATASETS = {name: record.hub for name, record in CATALOGUE.items() if record.hub}  # where the Hub has them
 
 
 def render(config: ModelConfig, reports: Reports | None = None) -> str:

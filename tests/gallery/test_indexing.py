@@ -16,7 +16,7 @@ from conftest import smooth_image, write_cifar10
 from rrzoo import datasets, errors, training, zoo
 from rrzoo.__main__ import main
 from rrzoo.config import Recipe
-from rrzoo.datasets import stl10
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.gallery import batches
 from rrzoo.store.export import export, measure_untrained
 
@@ -28,10 +28,11 @@ def root(tmp_path: Path) -> Path:
 
 def write_small_standin(root: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Write a stand-in of STL-10 with 20, 10 and 30 images; return the last."""
-    monkeypatch.setattr(stl10, "COUNTS", {"train": 20, "test": 10, "unlabeled": 30})
+    counts = {"train": 20, "test": 10, "unlabeled": 30}
+    monkeypatch.setitem(CATALOGUE, "stl10-standin", replace(CATALOGUE["stl10-standin"], splits=counts))
     folder = root / "stl10-standin" / "stl10_binary"
     folder.mkdir(parents=True)
-    for split, count in stl10.COUNTS.items():
+    for split, count in counts.items():
         images = np.stack([smooth_image(random, 96, 96) for _ in range(count)])
         (folder / f"{split}_X.bin").write_bytes(images.transpose(0, 3, 2, 1).tobytes())
         (folder / f"{split}_y.bin").write_bytes(bytes(1 + row % 10 for row in range(count)))

@@ -1,12 +1,9 @@
-#!/usr/bin/env python
 """Measure models of the zoo on any labelled data set, and keep the figures in their folders, as evaluation.json.
 
 On frozen features: linear probes (the regulariser chosen on held-out training images; the paper's own beside it; with
 few labels; on the data set's folds, as STL-10 has them), neighbours, retrieval. Of the relation head: AUC, calibration,
 and what it adds to retrieval. With --fine-tune also what training on 1%, 10% and all of the labels reaches.
 """
-
-import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import sys
@@ -18,6 +15,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from rrzoo import datasets, errors, zoo
+from rrzoo.commands.progress import decoding
 from rrzoo.evaluation import measure, report_text
 from rrzoo.evaluation.records import Report
 from rrzoo.model import Model
@@ -26,16 +24,18 @@ from rrzoo.store import evaluation_file, model_folder
 T = TypeVar("T")
 
 EPILOG = """examples:
-  python scripts/evaluate.py conv4-cifar10                     on the data set of its recipe
-  python scripts/evaluate.py conv4-cifar10 --dataset cifar100-20
-  python scripts/evaluate.py --table                           what has been measured, as a Markdown table"""
+  %(prog)s conv4-cifar10
+      on the data set of its recipe
+  %(prog)s conv4-cifar10 --dataset cifar100-20
+  %(prog)s --table
+      what has been measured, as a Markdown table"""
+
+STOPPED = "what is measured is kept, model by model"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print; exit with status 2 and one line on anything that a user can mend."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = EPILOG
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help="models of the zoo; with --table all, if none is named"
     )
@@ -45,23 +45,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--fine-tune", action="store_true", help="fine-tune, too: minutes for a Conv4, hours for a ResNet"
     )
     parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
-    options = parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure and print."""
     if not options.names and not options.table:
-        parser.error("name at least one model, or ask for the --table")
+        raise errors.ArgumentError("name at least one model, or ask for the --table")
     if options.table and (options.dataset or options.data or options.fine_tune):
-        parser.error("--table measures nothing: name models at most")
-    try:
-        if options.table:
-            print(table(options.names))
-        for name in [] if options.table else options.names:
-            print(run(name, options.dataset, options.data, options.fine_tune))
-    except errors.RRZooError as problem:
-        parser.exit(2, f"error: {problem}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "\nstopped: what is measured is kept, model by model\n")
+        raise errors.ArgumentError("--table measures nothing: name models at most")
+    if options.table:
+        print(table(options.names))
+        return
+    for name in options.names:
+        print(evaluate(name, options.dataset, options.data, options.fine_tune))
 
 
-def run(name: str, dataset: str | None, root: Path | None, fine_tune: bool) -> str:
+def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool) -> str:
     """Measure a model, keep the report in its folder, and return it as lines."""
     folder = zoo.find(name)
     evaluation_file.check(folder)
@@ -100,9 +99,9 @@ def table(names: Sequence[str]) -> str:
         if reports is not None:
             measured.append((model_folder.read_config(folder), reports))
         elif names:
-            raise errors.ArgumentError(f"{name} has not been measured: run python scripts/evaluate.py {name}")
+            raise errors.ArgumentError(f"{name} has not been measured: run python -m rrzoo evaluate {name}")
     if not measured:
-        raise errors.ArgumentError("no model at hand has been measured: run python scripts/evaluate.py NAME")
+        raise errors.ArgumentError("no model at hand has been measured: run python -m rrzoo evaluate NAME")
     return report_text.table(measured)
 
 
@@ -128,13 +127,5 @@ class Stages:
 
 def bar(steps: Iterable[T], count: int, images: int) -> Iterable[T]:
     """Show a bar while a model runs over images."""
-    return tqdm(steps, total=count, unit=" images", unit_scale=images, dynamic_ncols=True, leave=False)
-
-
-def decoding(files: Iterable[Path], count: int) -> Iterable[Path]:
-    """Show a bar while images are decoded for the first time."""
-    return tqdm(files, "decoding", count, unit=" images", unit_scale=True, dynamic_ncols=True)
-
-
-if __name__ == "__main__":
-    main()
+    shown: Iterable[T] = tqdm(steps, total=count, unit=" images", unit_scale=images, dynamic_ncols=True, leave=False)
+    return shown

@@ -1,48 +1,45 @@
-#!/usr/bin/env python
 """Train a model of the zoo without labels, measure it, and export it as a model folder."""
-
-import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import dataclasses
 import shutil
+import textwrap
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from rrzoo import backbones, datasets, environment, errors, pretext, training, zoo
+from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation, Recipe
 from rrzoo.images import to_square
 from rrzoo.recipes import RECIPES, check, recipe
 from rrzoo.store.export import export
 from rrzoo.training import checkpoint, run_log
 
-EPILOG = f"""models: {", ".join(RECIPES)}
+EPILOG = f"""{textwrap.fill(f"models: {', '.join(RECIPES)}", 118)}
 
 examples:
-  python scripts/train.py conv4-cifar10 --data ~/photos
+  %(prog)s conv4-cifar10 --data ~/photos
       reads ~/photos/cifar10/{{train,test}}/<class>/*, writes ./zoo/conv4-cifar10/
-  python scripts/train.py conv4-stl10 --dataset stl10-standin --minutes 120
+  %(prog)s conv4-stl10 --dataset stl10-standin --minutes 120
       trains on other photographs, as many epochs as fit; config and card say so
-  python scripts/train.py --dry-run
+  %(prog)s --dry-run
       says how long the whole zoo would take here
 
 A run that was stopped goes on from its last epoch with --resume and the same options; with --minutes 0, too, what is
 there is exported. Without NAME, models that are there are skipped, runs that were stopped go on, and the quickest
 comes first; the largest take weeks on a CPU, so that --minutes helps."""
 
+STOPPED = "go on from the last whole epoch with --resume; without NAME, with the same command"
 FIELDS = ("epochs", "views", "batch_size", "seed", "dataset")  # of a recipe that options change
 IMAGES = {"cifar10": 50_000, "cifar100": 50_000, "stl10": 100_000, "tinyimagenet": 100_000}  # that are trained on
 
 
-def main() -> None:
-    """Train and export; exit with status 2 and one line on anything that a user can mend."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.epilog = EPILOG
     parser.add_argument(
         "name", metavar="NAME", nargs="?", help="model to train, <backbone>-<dataset>[-<pretext>]; default: all of them"
     )
@@ -57,19 +54,16 @@ def main() -> None:
     recipe_options.add_argument("--batch-size", metavar="M", type=int, help="images a step, at least 2")
     recipe_options.add_argument("--seed", metavar="N", type=int, help="of weights, order and views")
     recipe_options.add_argument("--dataset", metavar="NAME", help="train and measure on another data set")
-    options = parser.parse_args()
-    try:
-        if options.name is None:
-            build_zoo(options)
-        elif options.dry_run:
-            print(plan([options.name], options))
-        else:
-            run(options.name, options, options.resume)
-    except errors.RRZooError as problem:
-        parser.exit(2, f"error: {problem}\n")
-    except KeyboardInterrupt:
-        again = "--resume" if options.name else "the same command"
-        parser.exit(130, f"\nstopped: go on from the last whole epoch with {again}\n")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train and export one model, or all; or only say what that would take."""
+    if options.name is None:
+        build_zoo(options)
+    elif options.dry_run:
+        print(plan([options.name], options))
+    else:
+        train(options.name, options, options.resume)
 
 
 def build_zoo(options: argparse.Namespace) -> None:
@@ -88,7 +82,7 @@ def build_zoo(options: argparse.Namespace) -> None:
     left_out = []
     for name in names:
         try:
-            run(name, options, resume=(root / ".runs" / name / checkpoint.CHECKPOINT).exists())
+            train(name, options, resume=(root / ".runs" / name / checkpoint.CHECKPOINT).exists())
         except errors.RRZooError as problem:
             left_out.append(name)
             print(f"{name} is left out: {problem}\n", flush=True)
@@ -96,18 +90,18 @@ def build_zoo(options: argparse.Namespace) -> None:
         raise errors.TrainingError(f"left out: {', '.join(left_out)}; see above why, then run this again")
 
 
-def run(name: str, options: argparse.Namespace, resume: bool) -> None:
+def train(name: str, options: argparse.Namespace, resume: bool) -> None:
     """Train and export one model."""
     chosen = changed(name, options)
     root = options.zoo or zoo.zoo_root()
     folder, unfinished = root / name, root / ".runs" / name
     if folder.exists():
         raise errors.TrainingError(f"{folder} is already there: delete it to train anew, or choose another --zoo")
-    images = datasets.load(chosen.dataset, chosen.split, options.data, progress)
+    images = datasets.load(chosen.dataset, chosen.split, options.data, decoding)
     labelled = images
     if images.labels is None:  # pre-training needs none; the probe does
-        labelled = datasets.load(chosen.dataset, "train", options.data, progress)
-    test = datasets.load(chosen.dataset, datasets.test_split(chosen.dataset), options.data, progress)
+        labelled = datasets.load(chosen.dataset, "train", options.data, decoding)
+    test = datasets.load(chosen.dataset, datasets.test_split(chosen.dataset), options.data, decoding)
     print(describe(name, chosen, images), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
     pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
 
@@ -119,7 +113,7 @@ def run(name: str, options: argparse.Namespace, resume: bool) -> None:
     (unfinished / run_log.LOG).replace(folder / run_log.LOG)
     shutil.rmtree(unfinished)
     print(table(name, measured))
-    print(f'{folder} is ready for rrzoo.load("{name}") and for: python app.py --model {name}', flush=True)
+    print(f'{folder} is ready for rrzoo.load("{name}") and for: python -m rrzoo demo --model {name}', flush=True)
 
 
 def changed(name: str, options: argparse.Namespace) -> Recipe:
@@ -180,11 +174,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def progress(files: Iterable[Path], count: int) -> Iterable[Path]:
-    """Show a bar while images are decoded for the first time."""
-    return tqdm(files, "decoding", count, unit=" images", unit_scale=True, dynamic_ncols=True)
-
-
 def describe(name: str, chosen: Recipe, images: datasets.Dataset) -> str:
     """Say in one line what will be done."""
     return (
@@ -211,7 +200,3 @@ def table(name: str, measured: Evaluation) -> str:
             f"same class {measured.auc_same_class:.3f}"
         )
     return "\n".join([*lines, ""])
-
-
-if __name__ == "__main__":
-    main()

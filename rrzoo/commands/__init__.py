@@ -27,9 +27,9 @@ COMMANDS = {
 }
 STATUSES = {
     0: "all went well",
-    2: "something that you can mend, said in one line that starts with `error:`",
-    130: "stopped with Ctrl-C; the last line says how to go on",
-    141: "whoever read the output, such as `head`, has closed it",
+    2: "something that you can mend: the last line, which says `error:`, tells what and how",
+    130: "stopped with Ctrl-C: the last line tells how to go on",
+    141: "the program that read the output, such as `head`, has ended",
 }
 
 

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gallery",
         metavar="NAME|FOLDER",
-        help="what to search in: a gallery that python -m rrzoo index built, or a folder of photographs",
+        help="what to search in: a gallery that rrzoo index built, or a folder of photographs",
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address to serve on (127.0.0.1; 0.0.0.0: all networks)")
     parser.add_argument("--port", metavar="N", type=int, default=7860, help="port to serve on (7860)")

@@ -13,9 +13,7 @@ STOPPED = "the same command goes on from what is whole"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument(
-        "source", metavar="SOURCE", help="a data set (see: python -m rrzoo data), or a folder of images"
-    )
+    parser.add_argument("source", metavar="SOURCE", help="a data set (see: rrzoo data), or a folder of images")
     parser.add_argument("--model", metavar="NAME", required=True, help="model of the zoo whose features are indexed")
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")

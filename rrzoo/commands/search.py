@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gallery",
         metavar="NAME|FOLDER",
-        help="one that python -m rrzoo index built, or a folder of images (default: the model's own)",
+        help="one that rrzoo index built, or a folder of images (default: the model's own)",
     )
     parser.add_argument("-k", metavar="N", type=int, default=12, help="number of results (12)")
     parser.add_argument("--rerank", action="store_true", help="sort the 100 nearest by the relation head's score")

@@ -17,7 +17,8 @@ from rrzoo.store import model_folder
 README = (REPOSITORY / "README.md").read_text()
 
 
-def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
+def test_the_wheel_works_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # pip would take this clone for an installed package
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(REPOSITORY)]
     subprocess.run([*pip, *build], check=True, cwd=tmp_path)
@@ -39,6 +40,9 @@ print(rrzoo.__file__, len(model.gallery().search(np.zeros((9, 9, 3), np.uint8), 
     where, found = done.stdout.split()
     assert str(tmp_path / "elsewhere") in where
     assert found == "3"
+    # the console command, without torch or anything else
+    command = [tmp_path / "elsewhere" / "bin" / "rrzoo", "--version"]
+    assert subprocess.check_output(command, cwd=tmp_path, text=True) == f"rrzoo {rrzoo.__version__}\n"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in zoo.SHIPPED.iterdir()))

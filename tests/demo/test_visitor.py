@@ -12,6 +12,8 @@ import rrzoo
 from conftest import OTHER_MODEL
 from rrzoo import datasets, zoo
 
+pytestmark = pytest.mark.slow
+
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
 
 

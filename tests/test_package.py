@@ -10,7 +10,8 @@ import rrzoo
 from conftest import REPOSITORY
 
 
-def test_the_wheel_works_elsewhere(tmp_path: Path) -> None:
+def test_the_wheel_works_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # pip would take this clone for an installed package
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(REPOSITORY)]
     subprocess.run([*pip, *build], check=True, cwd=tmp_path)
@@ -32,6 +33,9 @@ print(rrzoo.__file__, len(model.gallery().search(np.zeros((9, 9, 3), np.uint8), 
     where, found = done.stdout.split()
     assert str(tmp_path / "elsewhere") in where
     assert found == "3"
+    # the console command, without torch or anything else
+    command = [tmp_path / "elsewhere" / "bin" / "rrzoo", "--version"]
+    assert subprocess.check_output(command, cwd=tmp_path, text=True) == f"rrzoo {rrzoo.__version__}\n"
 
 
 def test_versions_agree() -> None:

@@ -25,8 +25,8 @@ def introduction(model: Model) -> str:
     return f"# rrzoo\n**{model.name}** {learnt.get(task, other)}"
 
 
-def searched(model: Model, gallery: Gallery, rerank: bool) -> str:
-    """Say what a search looked through, as Markdown."""
+def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
+    """Say in which pictures a search looked, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
     by = "relation score, 0 to 1" if rerank else "cosine similarity, at most 1"
     return f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and {by}"
@@ -86,5 +86,5 @@ def _row(name: str, line: str, chosen: bool) -> str:
         f"{measured.test_images:,} images of {measured.data}" if measured else "",
         f"{size / 1e6:,.2f} MB",
     )
-    told = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{link}</th>{told}</tr>'
+    data = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{link}</th>{data}</tr>'

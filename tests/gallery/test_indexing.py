@@ -58,7 +58,7 @@ def test_a_data_set_is_indexed_and_opened_by_name(
     main(["index", "stl10-standin", "--model", model.name, "--split", "unlabeled"])
     printed = capsys.readouterr().out
     assert "30 images of STL-10 stand-in (Tiny-ImageNet and CIFAR-10 photographs), not STL-10 in" in printed
-    assert f"python app.py --model {model.name} --gallery stl10-standin-unlabeled" in printed
+    assert f"python -m rrzoo demo --model {model.name} --gallery stl10-standin-unlabeled" in printed
     assert package() == before
 
     labelled = zoo.open_gallery(model, "stl10-standin")

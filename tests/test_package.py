@@ -6,6 +6,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 import rrzoo
 from conftest import REPOSITORY
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
 from rrzoo.config import ModelConfig
-from rrzoo.gallery import Gallery
-from rrzoo.gallery.storage import INDEX
+from rrzoo.gallery import Gallery, storage
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.relation import RelationHead
 
@@ -170,8 +169,8 @@ class Model(nn.Module):
         """Return the gallery in the model's folder, or else one of the clay figures that ship with rrzoo."""
         if self.fetch_gallery is not None:
             self.fetch_gallery()
-        if self.folder is not None and (self.folder / INDEX).exists():
-            return Gallery.load(self, self.folder)
+        if self.folder is not None and (self.folder / storage.FOLDER / storage.MANIFEST).exists():
+            return Gallery.load(self, self.folder / storage.FOLDER)
         return Gallery.build(self, datasets.load("clay10", "test"))
 
     def _normalised(self, batch: list[np.ndarray]) -> Tensor:

@@ -75,6 +75,11 @@ def test_a_library_has_one_user(library: str, users: set[str]) -> None:
     assert found == users
 
 
+def test_one_file_names_the_library_behind_the_galleries() -> None:
+    users = [path for path in modules()["gallery"] if any(i.split(".")[0] == "faiss" for i in imports(path))]
+    assert users == [PACKAGE / "gallery" / "backends" / "faiss_flat.py"]
+
+
 def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

@@ -6,7 +6,7 @@
     evaluation.json     what scripts/evaluate.py measured, where it did: `reports.Reports`
     README.md           the model card, made from config.json and evaluation.json alone
     manifest.json       SHA-256 of every other file but the card and the log
-    index.faiss, gallery.*   a gallery, where there is one: see `rrzoo.gallery`
+    gallery/            a gallery, where there is one: see `rrzoo.gallery.storage`
 
 Nothing here is a pickle. A folder is read strictly: what is missing, unknown or of another shape is refused.
 """
@@ -32,9 +32,7 @@ from safetensors.torch import save as save_tensors
 
 from rrzoo import errors
 from rrzoo.config import FORMAT, ModelConfig, from_dict
-from rrzoo.gallery import Gallery
-from rrzoo.gallery.storage import INDEX, TENSORS
-from rrzoo.gallery.storage import MANIFEST as GALLERY_MANIFEST
+from rrzoo.gallery import Gallery, storage
 from rrzoo.model import Model
 from rrzoo.store import card
 
@@ -45,7 +43,7 @@ EVALUATION = "evaluation.json"
 CARD = "README.md"
 MANIFEST = "manifest.json"
 LOADED = (CONFIG, WEIGHTS, CARD)  # what `load` reads, and the card
-GALLERY = (GALLERY_MANIFEST, INDEX, TENSORS)
+LISTED = rf"({storage.FOLDER}/)?[A-Za-z0-9][\w.-]*"  # names in manifest.json
 GOLDEN_IMAGES = 8
 GOLDEN_TOLERANCE = 1e-5  # between runs on one kind of CPU
 OTHER_CPU_TOLERANCE = 1e-4  # elsewhere, where sums are formed in another order
@@ -78,7 +76,7 @@ def save(model: Model, folder: Path, gallery: Gallery | None = None) -> None:
         images = golden_images(model.config.architecture.image_size)
         (unfinished / GOLDEN).write_bytes(save_arrays({"images": images, **golden_outputs(model, images)}))
         if gallery is not None:
-            gallery.save(unfinished)
+            gallery.save(unfinished / storage.FOLDER)
         write_manifest(unfinished)
         unfinished.chmod(0o777 & ~_umask())  # mkdtemp makes it private
         unfinished.rename(folder)
@@ -135,7 +133,8 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_manifest(folder: Path) -> None:
     """Write the SHA-256 of the folder's files to manifest.json."""
-    names = (CONFIG, WEIGHTS, GOLDEN, EVALUATION, *GALLERY)
+    gallery = [f"{storage.FOLDER}/{name}" for name in storage.files(folder / storage.FOLDER)]
+    names = (CONFIG, WEIGHTS, GOLDEN, EVALUATION, *gallery)
     digests = {name: _sha256(folder / name) for name in names if (folder / name).exists()}
     (folder / MANIFEST).write_text(json.dumps(dataclasses.asdict(Manifest(digests)), indent=1) + "\n")
 
@@ -153,7 +152,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise errors.ModelFolderError(f"{path} can't be read: {problem}") from None
     if manifest.format != FORMAT or not {CONFIG, WEIGHTS} <= manifest.sha256.keys():
         raise errors.ModelFolderError(f"{path} is of another format or lists neither {CONFIG} nor {WEIGHTS}")
-    if paths := [name for name in manifest.sha256 if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII)]:
+    if paths := [name for name in manifest.sha256 if not re.fullmatch(LISTED, name, re.ASCII)]:
         raise errors.ModelFolderError(f"{path} lists {paths[0]!r}: only names of files in its own folder are allowed")
     return manifest
 

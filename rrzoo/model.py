@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
-from rrzoo.config import ModelConfig
+from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.gallery import Gallery
-from rrzoo.gallery.storage import INDEX
+from rrzoo.gallery.storage import FOLDER, MANIFEST
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.relation import RelationHead
 
@@ -35,6 +35,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.folder = folder
+        self.evaluation: Evaluation | None = None  # of the probe, as its folder has it; None: nothing is known of it
         self.fetch_gallery: Callable[[], Path] | None = None  # of a model on the Hub: brings its files into `folder`
         architecture = config.architecture
         self.backbone = backbones.create(architecture.backbone)
@@ -153,8 +154,9 @@ class Model(nn.Module):
         """Return the gallery in the model's folder, or else one of the clay figures that ship with rrzoo."""
         if self.fetch_gallery is not None:
             self.fetch_gallery()
-        if self.folder is not None and (self.folder / INDEX).exists():
-            return Gallery.load(self, self.folder)
+        for folder in () if self.folder is None else (self.folder / FOLDER, self.folder):  # version 0.1.0: beside it
+            if (folder / MANIFEST).exists():
+                return Gallery.load(self, folder)
         return Gallery.build(self, datasets.load("clay10", "test"))
 
     def _normalised(self, batch: list[np.ndarray]) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 import rrzoo
 from conftest import REPOSITORY
 from rrzoo import zoo
-from rrzoo.store import model_folder
+from rrzoo.store import evaluation_file, model_folder
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -43,17 +43,19 @@ print(rrzoo.__file__, len(model.gallery().search(np.zeros((9, 9, 3), np.uint8), 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in zoo.SHIPPED.iterdir()))
 def test_the_readmes_table_is_what_was_measured(name: str) -> None:
-    measured = model_folder.read_config(zoo.SHIPPED / name).evaluation
+    folder = zoo.SHIPPED / name
+    measured = evaluation_file.own(folder, model_folder.read_config(folder))
     assert measured is not None
+    assert measured.untrained is not None
     (row,) = re.findall(rf"^\| `{name}` .*$", README, re.MULTILINE)
     for value in (
         measured.linear_probe,
-        measured.knn,
-        measured.random_weights_linear_probe,
-        measured.raw_pixels_linear_probe,
+        measured.knn["20"],
+        measured.untrained.random_weights_linear_probe,
+        measured.untrained.raw_pixels_linear_probe,
     ):
         assert f"{100 * value:.2f}" in row
-    auc = "-" if measured.auc_same_image is None else f"{measured.auc_same_image:.3f}"  # without a relation head
+    auc = f"{measured.relation.auc_same_image:.3f}" if measured.relation else "-"  # without a relation head
     assert f"| {auc} |" in row
 
 

@@ -69,5 +69,5 @@ class Shared:
         judge, _ = self.opened(model)
         score = judge.relate(left, right)
         closer = float(judge.relation_percentile(score)[0]) if judge.config.random_pair_scores else None
-        compared = judge.config.evaluation.data if judge.config.evaluation else "its test data"
+        compared = judge.evaluation.images if judge.evaluation else "its test data"
         return relating.verdict(float(score[0]), closer, compared), float(score[0]), closer

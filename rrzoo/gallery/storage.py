@@ -20,10 +20,11 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save_file as save_tensors
 
 from rrzoo import errors
-from rrzoo.config import from_dict
 from rrzoo.gallery import batches
 from rrzoo.gallery.thumbnails import Thumbnails
+from rrzoo.records import from_dict
 
+FOLDER = "gallery"  # in a model folder
 INDEX = "index.faiss"
 TENSORS = "gallery.safetensors"
 MANIFEST = "gallery.json"
@@ -76,6 +77,11 @@ def write(folder: Path, manifest: Manifest, index: bytes, tensors: dict[str, np.
         with contextlib.suppress(OSError):
             for path in unfinished.values():
                 path.unlink(missing_ok=True)
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of the files in the folder of a gallery; none where there is no gallery."""
+    return [name for name in (MANIFEST, INDEX, TENSORS) if (folder / name).is_file()]
 
 
 def read(folder: Path) -> tuple[Manifest, bytes, dict[str, np.ndarray]]:

@@ -65,7 +65,8 @@ def test_a_fetched_model_is_the_published_one(server: HubServer, repository: Rep
     loaded = rrzoo.load(f"hub:{NAME}")
     assert not loaded.training
     assert loaded.fingerprint == model.fingerprint
-    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "README.md"}
+    assert loaded.evaluation == model.evaluation
+    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "evaluation.json", "README.md"}
     picture = np.full((40, 40, 3), 90, np.uint8)
     assert loaded.gallery().search(picture, 3)[0][0].row == model.gallery().search(picture, 3)[0][0].row
     assert {"index.faiss", "gallery.json", "gallery.safetensors"} <= fetched(server)

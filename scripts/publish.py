@@ -12,6 +12,7 @@ import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from rrzoo import errors, hub, zoo
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ("app.py", "rrzoo", "requirements.txt", "README.md", "LICENSE", ".github/demo.png")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Publish; exit with status 2 and one line on anything that a user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", metavar="NAME", nargs="*", help="models of the zoo")
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--private", action="store_true", help="create private repositories")
     parser.add_argument("--dry-run", action="store_true", help="say what would be uploaded, without a request")
     parser.add_argument("--replace-cards", action="store_true", help="overwrite cards that were edited on the Hub")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if not options.names and not options.space:
         parser.error("nothing to publish: name models, or a Space with --space")
     if options.names and not options.owner:

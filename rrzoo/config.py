@@ -1,19 +1,21 @@
-"""All of `config.json`: what a model is, how it was trained, what was measured on it.
+"""What a model's JSON files hold: what it is and how it was trained, config.json; what was measured, evaluation.json.
 
-Every dataclass here turns into a dict of JSON values with `dataclasses.asdict` and comes back with `from_dict`, which
-refuses unknown, missing and mistyped fields: a `config.json` is read strictly or not at all.
+What a model computes depends on `Architecture` and on little else, which is read strictly; all the rest is history: see
+`rrzoo.records`.
 """
 
-import dataclasses
-import math
-import types
-import typing
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
 
 from rrzoo import errors
+from rrzoo.records import History
 
 FORMAT = 1  # of config.json; a change that older code can't read raises it
+EVALUATION_FORMAT = 2  # of evaluation.json
+MOST_PIXELS = 4096  # side of the images that a model may take
 
 
 @dataclass(frozen=True)
@@ -55,120 +57,161 @@ class Architecture:
     classes: tuple[str, ...] = ()  # of the linear probe, in the order of its outputs; empty: no probe
     aggregation: str | None = "cat"  # how the relation head joins two features; None: the model has no relation head
 
+    def __post_init__(self) -> None:
+        """Refuse what no image can be prepared with."""
+        if not 1 <= self.image_size <= MOST_PIXELS:
+            raise errors.ArgumentError(f"image_size is {self.image_size}: 1 to {MOST_PIXELS} px are allowed")
+        if min(self.std) <= 0:
+            raise errors.ArgumentError(f"std is {self.std}: values above 0 are needed, since images are divided by it")
+
 
 @dataclass(frozen=True)
-class Training:
-    """What the weights have seen."""
+class Training(History):
+    """What the weights have seen. Numbers are None, and texts empty, where they are not known."""
 
-    recipe: Recipe
-    data: str  # the images, in words
-    licence: str  # of the images
-    images: int  # different ones
-    views_seen: int
-    minutes: float  # wall time of pre-training
-    machine: str
-    versions: dict[str, str]
-    date: str  # ISO 8601
+    recipe: Recipe | None = None
+    data: str = ""  # the images, in words
+    licence: str = ""  # of the images
+    images: int | None = None  # different ones
+    views_seen: int | None = None
+    minutes: float | None = None  # wall time of pre-training
+    machine: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    date: str = ""  # ISO 8601
     epochs_done: int | None = None  # whole ones, where training was stopped before the recipe's epochs; else None
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set, or ""."""
+        return self.recipe.dataset if self.recipe else ""
+
+    @property
+    def pretext(self) -> str:
+        """Tag of the pretext task, or ""."""
+        return self.recipe.pretext if self.recipe else ""
+
+    @property
+    def labels(self) -> str:
+        """Say whether the labels were used, or "" where that is not known."""
+        return {"": "", "supervised": "with labels"}.get(self.pretext, "without labels")
 
     @property
     def origin(self) -> str:
         """Say in words where the weights come from."""
-        if self.recipe.pretext == "random":
+        if self.pretext == "random":
             return "random weights, not trained"
-        how = "" if self.recipe.pretext in ("relation", "supervised") else f" by the task {self.recipe.pretext}"
-        return f"trained {self.labels} on {self.data}{how}"
-
-    @property
-    def labels(self) -> str:
-        """Say whether the labels were used."""
-        return "with labels" if self.recipe.pretext == "supervised" else "without labels"
+        labels = f" {self.labels}" if self.labels else ""
+        how = "" if self.pretext in ("", "relation", "supervised") else f" by the task {self.pretext}"
+        return f"trained{labels} on {self.data or 'images that its config does not name'}{how}"
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What was measured, and on what. Accuracies are shares of the test images, 0 to 1."""
+class MeanStd:
+    """Mean and standard deviation (n - 1) of shares, 0 to 1."""
 
-    data: str  # the images, in words
-    train_images: int
-    test_images: int
-    linear_probe: float
-    knn: float
+    mean: float
+    sd: float
+    n: int
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "MeanStd":
+        """Summarise at least two values."""
+        return cls(float(values.mean()), float(values.std(ddof=1)), len(values))
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Pairs whose relation scores fall into one range, of equal width for all bins."""
+
+    pairs: int
+    mean_score: float  # 0 to 1
+    positive: float  # share of pairs that are of one image
+
+
+@dataclass(frozen=True)
+class RelationQuality:
+    """How well relation scores separate pairs, and how far they can be read as probabilities."""
+
+    auc_same_image: float  # area under ROC: two fresh views of one test image against views of two
+    auc_same_class: float  # two test images of one class against two of different classes
+    calibration_error: float | None = None  # expected, over the pairs of views, as many of one image as of two
+    calibration: tuple[CalibrationBin, ...] = ()  # bins that hold pairs, by score
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """One fine-tuning."""
+
+    accuracy: float
+    images: int  # with labels
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """What needs no pre-training, to compare with: accuracies, shares of the test images."""
+
     random_weights_linear_probe: float
-    random_weights_knn: float
+    random_weights_knn: float  # 20 neighbours
     raw_pixels_linear_probe: float
     raw_pixels_knn: float
-    # relation score, area under ROC; None: the model has no relation head
-    auc_same_image: float | None  # two views of one test image against views of two
-    auc_same_class: float | None  # two test images of one class against two of different classes
-    seeds: int  # number of pre-trainings behind the figures
-    class_accuracy: tuple[float, ...] = ()  # linear probe, on the test images of each class; empty: unknown
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class Evaluation(History):
+    """What was measured on one data set. Accuracies, precisions and errors are shares of the test images, 0 to 1."""
+
+    dataset: str  # a name that `datasets.load` knows
+    data: str  # its images, in words
+    split: str  # that was measured on
+    train_images: int  # labelled, that probes and neighbours were fitted to
+    test_images: int
+    classes: int
+    linear_probe: float
+    linear_probe_l2: float | None = None
+    shipped_probe: bool = False  # the probe is the one in the model, which `classify` uses; else one fitted to measure
+    class_accuracy: tuple[float, ...] = ()  # of the probe, on the images of each class; empty: unknown
+    knn: dict[str, float] = field(default_factory=dict)  # by number of neighbours
+    relation: RelationQuality | None = None  # None, as `reranked`, where the model has no relation head
+    untrained: Untrained | None = None
+    paper_probe: float | None = None  # Adam, 100 epochs
+    retrieval: dict[str, float] = field(default_factory=dict)  # among the test images: map, precision@k
+    reranked: dict[str, float] | None = None  # retrieval after the relation head has sorted the first 100 hits
+    few_labels: dict[str, MeanStd] = field(default_factory=dict)  # linear probe by share of the training labels
+    folds: MeanStd | None = None  # linear probes of the data set's own folds, if it has any
+    fine_tuned: dict[str, FineTuned] = field(default_factory=dict)  # by share of the training labels
+    seeds: int = 1  # number of pre-trainings behind the figures
+    seconds: float | None = None  # that measuring took
+
+    @property
+    def images(self) -> str:
+        """The test images, in words."""
+        return f"{self.data}, {self.split} split"
+
+
+@dataclass(frozen=True)
+class Evaluations(History):
+    """All of `evaluation.json`."""
+
+    STRICT: ClassVar = ("format",)
+
+    weights: str  # SHA-256 of the model.safetensors that was measured
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)  # by name of the data set
+    format: int = EVALUATION_FORMAT
+    as_read: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class ModelConfig(History):
     """All of `config.json`."""
+
+    STRICT: ClassVar = ("random_pair_scores", "format")
 
     name: str
     architecture: Architecture
     training: Training | None = None
-    evaluation: Evaluation | None = None
     # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
     random_pair_scores: tuple[float, ...] = ()
     origin: str = ""  # where weights that rrzoo has not trained come from, in words
     format: int = FORMAT
-
-    def __post_init__(self) -> None:
-        """Refuse accuracies of other classes than those of the architecture."""
-        known, classes = self.evaluation.class_accuracy if self.evaluation else (), self.architecture.classes
-        if known and len(known) != len(classes):
-            raise errors.ArgumentError(f"class_accuracy has {len(known)} values: {len(classes)} classes are listed")
-
-
-T = TypeVar("T")
-
-
-def from_dict(kind: type[T], data: object, where: str = "") -> T:
-    """Build the dataclass `kind` from JSON values, strictly.
-
-    Raises:
-        errors.ArgumentError: a field is unknown, missing or of another type; the message names it.
-    """
-    where = where or kind.__name__
-    if not isinstance(data, dict):
-        raise errors.ArgumentError(f"{where} is {data!r:.60}: an object is needed")
-    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
-    if unknown := sorted(map(str, data.keys() - fields.keys())):
-        raise errors.ArgumentError(
-            f"{where} has the unknown field {unknown[0]!r}: {errors.choices(unknown[0], fields)}"
-        )
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for name, field in fields.items():
-        if name in data:
-            values[name] = _value(hints[name], data[name], f"{where}.{name}")
-        elif field.default is dataclasses.MISSING:
-            raise errors.ArgumentError(f"{where} lacks the field {name!r}")
-    return kind(**values)
-
-
-def _value(kind: Any, value: object, where: str) -> Any:
-    """Return `value` as `kind`: a scalar, a dataclass, or tuple, dict and union of such."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # only `X | None` is used here
-        return None if value is None else _value(arguments[0], value, where)
-    if dataclasses.is_dataclass(kind):
-        return from_dict(typing.cast(type, kind), value, where)
-    if origin is tuple and isinstance(value, list | tuple):
-        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise errors.ArgumentError(f"{where} has {len(value)} values: {len(arguments)} are needed")
-        return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise errors.ArgumentError(f"{where} is {value}: a finite number is needed")
-        return float(value)
-    if isinstance(kind, type) and type(value) is kind:
-        return value
-    raise errors.ArgumentError(f"{where} is {value!r:.60}: {getattr(kind, '__name__', kind)} is needed")
+    as_read: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
-from rrzoo.config import ModelConfig
+from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.gallery import Gallery, storage
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.relation import RelationHead
@@ -38,6 +38,7 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.folder = folder
+        self.evaluation: Evaluation | None = None  # of the probe, as its folder has it; None: nothing is known of it
         self.fetch_gallery: Callable[[], Path] | None = None  # of a model on the Hub: brings its files into `folder`
         architecture = config.architecture
         self.backbone = backbones.create(architecture.backbone)

@@ -15,7 +15,8 @@ from rrzoo.gallery import Gallery, storage
 from rrzoo.model import Model
 from rrzoo.progress import OnProgress
 from rrzoo.recipes import RECIPES
-from rrzoo.store import model_folder
+from rrzoo.store import evaluation_file, model_folder
+from rrzoo.store.load import load as load_folder
 
 SHIPPED = Path(__file__).parent / "models"
 
@@ -44,7 +45,7 @@ def load(name: str, device: str | torch.device = "cpu") -> Model:
     place = _find(name)
     if isinstance(place, hub.Source):
         return _from_hub(name, lambda: _load_from_hub(place, device))
-    return model_folder.load(place, device)
+    return load_folder(place, device)
 
 
 def whole_folder(name: str) -> Path:
@@ -102,9 +103,9 @@ def _unknown(name: str, remark: str) -> errors.UnknownModelError:
 
 def _load_from_hub(source: hub.Source, device: str | torch.device) -> Model:
     folder = hub.fetch(source, model_folder.LOADED)
-    model = model_folder.load(folder, device)
-    listed = [name for name in model_folder.read_manifest(folder).sha256 if name.startswith(f"{storage.FOLDER}/")]
-    model.fetch_gallery = functools.partial(hub.fetch, replace(source, revision=folder.name), listed)
+    model = load_folder(folder, device)
+    files = model_folder.read_manifest(folder).gallery
+    model.fetch_gallery = functools.partial(hub.fetch, replace(source, revision=folder.name), files)
     return model
 
 
@@ -132,8 +133,8 @@ def list_models() -> dict[str, str]:
         parts = [f"{config.architecture.backbone}, {config.architecture.image_size} px"]
         if config.training:
             parts.append(config.training.origin)
-        if config.evaluation:
-            parts.append(f"linear probe {config.evaluation.linear_probe:.1%} on {config.evaluation.data}")
+        if evaluation := evaluation_file.own(folder, config):
+            parts.append(f"linear probe {evaluation.linear_probe:.1%} on {evaluation.images}")
         lines[name] = "; ".join(parts)
     return lines
 

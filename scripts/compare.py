@@ -23,7 +23,7 @@ from tqdm import tqdm
 import drawing
 from rrzoo import backbones, datasets, environment, errors, pretext, training
 from rrzoo.config import Architecture, ModelConfig, Recipe
-from rrzoo.evaluation import probes
+from rrzoo.evaluation import neighbours, probes
 from rrzoo.evaluation.retrieval import retrieval
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
@@ -129,7 +129,7 @@ def accuracies(task: Pretext, data: datasets.Dataset, test: datasets.Dataset) ->
     measured = model.features(data.images), data.require_labels(), model.features(test.images), test.require_labels()
     return {
         "linear_probe": probes.linear_probe_accuracy(*measured),
-        "knn": probes.knn_accuracy(*measured),
+        "knn": neighbours.knn_accuracy(*measured),
         "map": retrieval(*measured[2:])["map"],
     }
 

@@ -2,8 +2,8 @@
 """Turn a checkpoint of relational reasoning from elsewhere into a model folder of the zoo.
 
 Two kinds are read: what the paper's code saves, {"backbone", "relation", "optimizer"} of Conv4, a small ResNet or
-ResNet-34; and a bare state_dict of a backbone, as the paper's short script and articles about it save it. Only tensors
-are unpickled, never code, and each has to fit the backbone.
+ResNet-34; and a bare state_dict of a backbone, as the paper's short script, articles about it and torchvision save it.
+Only tensors are unpickled, never code, and each has to fit the backbone.
 """
 
 import startup  # noqa: F401  # isort: skip  # before torch loads
@@ -11,17 +11,19 @@ import startup  # noqa: F401  # isort: skip  # before torch loads
 import argparse
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rrzoo import backbones, errors, zoo
+from rrzoo import backbones, datasets, errors, zoo
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.model import Model
 from rrzoo.relation import AGGREGATIONS
-from rrzoo.store import model_folder
+from rrzoo.store import golden
+from rrzoo.store.save import save
 
 MOST_BYTES = 2 * 1024**3  # of a checkpoint, unpacked
 PARTS = {"backbone", "relation", "optimizer"}  # of the paper's files
@@ -34,18 +36,19 @@ PAPER = {
     "stl10": (96, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "tinyimagenet": (64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
 }
-ARTICLE = {**PAPER, "stl10": (96, (0.4406, 0.4273, 0.3858), (0.2687, 0.2613, 0.2685))}
+TORCHVISION = {"imagenet": (224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
+ARTICLE = {**PAPER, **TORCHVISION, "stl10": (96, (0.4406, 0.4273, 0.3858), (0.2687, 0.2613, 0.2685))}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Import; exit with status 2 and one line on anything that a user can mend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", metavar="FILE", type=Path, help="checkpoint, as torch.save wrote it")
     parser.add_argument("--backbone", required=True, choices=backbones.BACKBONES, help="what it is a checkpoint of")
-    parser.add_argument("--dataset", required=True, choices=PAPER, help="what it was trained on")
+    parser.add_argument("--dataset", required=True, choices=ARTICLE, help="what it was trained on")
     parser.add_argument("--aggregation", choices=AGGREGATIONS, default="cat", help="of the relation head (%(default)s)")
     parser.add_argument("--name", help="of the model; default: BACKBONE-DATASET")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     name = options.name or f"{options.backbone}-{options.dataset}"
     try:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII):
@@ -68,10 +71,14 @@ def run(file: Path, backbone: str, dataset: str, aggregation: str, name: str) ->
     elif unknown := sorted(map(repr, parts.keys() - PARTS)):
         raise errors.ModelFolderError(f"{file} has the unknown part {unknown[0]}: known are {', '.join(sorted(PARTS))}")
     relates = "relation" in parts
-    size, mean, std = (ARTICLE if bare else PAPER)[dataset]
+    preparations = ARTICLE if bare else PAPER
+    if dataset not in preparations:
+        raise errors.ModelFolderError(f"{file} is a checkpoint of the paper's code, which knows no {dataset}")
+    size, mean, std = preparations[dataset]
     architecture = Architecture(backbone, size, mean, std, aggregation=aggregation if relates else None)
     kind = "a bare state_dict" if bare else "a checkpoint of the paper's code"
-    origin = f"imported from {kind}; by the account of who imported it, trained without labels on {dataset}"
+    how = "trained" if dataset in TORCHVISION else "trained without labels"  # torchvision's saw labels
+    origin = f"imported from {kind}; by the account of who imported it, {how} on {dataset}"
     with torch.random.fork_rng(devices=[]):
         model = Model(ModelConfig(name, architecture, origin=origin))
 
@@ -95,9 +102,11 @@ def run(file: Path, backbone: str, dataset: str, aggregation: str, name: str) ->
     lines.append("missing: linear probe, recipe and measured figures; the model can't classify")
     check_outputs(file, model)
     folder = zoo.zoo_root() / name
-    model_folder.save(model, folder)
+    save(model, folder)
     lines.append(f"taken for {dataset}: {size} x {size} px, mean {mean}, deviation {std}")
-    return "\n".join([*lines, f"written to {folder}; measure it with: python scripts/evaluate.py {name} {dataset}"])
+    measured = dataset if dataset in datasets.names() else "clay10"
+    command = f"python scripts/evaluate.py {name} --dataset {measured}"
+    return "\n".join([*lines, f"written to {folder}; measure it with: {command}"])
 
 
 def read(file: Path) -> dict[object, object]:
@@ -184,8 +193,8 @@ def kind(tensor: Tensor) -> str:
 
 def check_outputs(file: Path, model: Model) -> None:
     """Refuse weights that are finite, but compute what is not."""
-    images = model_folder.golden_images(model.config.architecture.image_size)
-    for name, output in model_folder.golden_outputs(model, images).items():
+    images = golden.golden_images(model.config.architecture.image_size)
+    for name, output in golden.golden_outputs(model, images).items():
         if not np.isfinite(output).all():
             raise errors.ModelFolderError(f"{file} computes {name} that are not finite: its weights are of no use")
 

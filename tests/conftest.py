@@ -23,7 +23,7 @@ from PIL import Image
 
 import rrzoo
 from rrzoo import commands, datasets
-from rrzoo.store import model_folder
+from rrzoo.store.save import save
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -161,8 +161,8 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shipped = rrzoo.load("conv4-cifar10").config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        other = rrzoo.Model(replace(shipped, name=OTHER_MODEL, training=None, evaluation=None, random_pair_scores=()))
-    model_folder.save(other, folder / "zoo" / OTHER_MODEL)
+        other = rrzoo.Model(replace(shipped, name=OTHER_MODEL, training=None, random_pair_scores=()))
+    save(other, folder / "zoo" / OTHER_MODEL)
     return folder
 
 

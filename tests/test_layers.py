@@ -12,6 +12,7 @@ import rrzoo
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors", "environment", "files", "progress"},
+    {"records"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
     {"views", "relation"},

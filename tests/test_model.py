@@ -205,8 +205,8 @@ def test_the_cards_accuracy_is_reproduced(model: rrzoo.Model, real_cifar10: Path
     test = datasets.load("cifar10", "test", real_cifar10)
     right = model.classify(test.images).argmax(1) == test.labels
     accuracy = right.mean()
-    assert model.config.evaluation is not None
+    assert model.evaluation is not None
     classes = [right[test.labels == number].mean() for number in range(len(model.classes))]
-    assert model.config.evaluation.class_accuracy == pytest.approx(classes, abs=2e-3)
-    assert accuracy == pytest.approx(model.config.evaluation.linear_probe, abs=5e-4)
+    assert model.evaluation.class_accuracy == pytest.approx(classes, abs=2e-3)
+    assert accuracy == pytest.approx(model.evaluation.linear_probe, abs=5e-4)
     assert accuracy >= 0.56

@@ -20,7 +20,7 @@ import pytest
 from conftest import REPOSITORY
 from rrzoo import zoo
 from rrzoo.recipes import RECIPES
-from rrzoo.store import model_folder
+from rrzoo.store import evaluation_file, model_folder
 from test_layers import LAYERS, modules
 
 README = REPOSITORY / "README.md"
@@ -33,10 +33,10 @@ ELSEWHERE = {"hf", "export", ".venv/bin/pre-commit"}  # that are not ours
 MODEL = re.compile(r"\b(?:conv4|resnet\d+)(?:x\d+)?(?:-[a-z0-9]+)+\b")
 TITLES = {  # of columns: the figure of a model
     "linear probe": lambda of: f"{of.linear_probe:.2%}",
-    "20-NN": lambda of: f"{of.knn:.2%}",
-    "random weights": lambda of: f"{of.random_weights_linear_probe:.2%}",
-    "raw pixels": lambda of: f"{of.raw_pixels_linear_probe:.2%}",
-    "relation AUC": lambda of: "-" if of.auc_same_image is None else f"{of.auc_same_image:.3f}",
+    "20-NN": lambda of: f"{of.knn['20']:.2%}",
+    "random weights": lambda of: f"{of.untrained.random_weights_linear_probe:.2%}",
+    "raw pixels": lambda of: f"{of.untrained.raw_pixels_linear_probe:.2%}",
+    "relation AUC": lambda of: f"{of.relation.auc_same_image:.3f}" if of.relation else "-",
 }
 
 
@@ -64,7 +64,8 @@ def table(page: Path, title: str) -> list[dict[str, str]]:
 
 def measured(name: str) -> Any:
     """Return what the folder of a model that ships says was measured."""
-    return model_folder.read_config(zoo.SHIPPED / name).evaluation
+    folder = zoo.SHIPPED / name
+    return evaluation_file.own(folder, model_folder.read_config(folder))
 
 
 def shipped() -> set[str]:

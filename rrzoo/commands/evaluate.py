@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from rrzoo import datasets, errors, zoo
 from rrzoo.commands.progress import decoding
-from rrzoo.evaluation import measure, report_text
-from rrzoo.evaluation.records import Report
+from rrzoo.config import Evaluation
+from rrzoo.evaluation import measure, report
 from rrzoo.model import Model
 from rrzoo.store import evaluation_file, model_folder
+from rrzoo.store.load import load as load_model
 
 T = TypeVar("T")
 
@@ -61,28 +62,29 @@ def run(options: argparse.Namespace) -> None:
 
 
 def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool) -> str:
-    """Measure a model, keep the report in its folder, and return it as lines."""
+    """Measure a model, keep the figures in its folder, and return them as lines."""
     folder = zoo.find(name)
     evaluation_file.check(folder)
-    model = model_folder.load(folder)
+    model = load_model(folder)
     train, test = load(model, dataset, root)
-    report = measure.measure(model, train, test, Stages(name), bar)
-    shown = evaluation_file.add(folder, report)
+    evaluation = measure.measure(model, train, test, Stages(name), bar)
+    shown = evaluation_file.add(folder, evaluation)
     if fine_tune:
-        report = measure.fine_tune(model, train, test, report, bar)
-        shown = evaluation_file.add(folder, report)
+        evaluation = measure.fine_tune(model, train, test, evaluation, bar)
+        shown = evaluation_file.add(folder, evaluation)
     kept = f"kept in {folder / model_folder.EVALUATION}"
     if not shown:
         kept += f"; {folder / model_folder.CARD} was edited, or is another version's, and stays as it is"
-    return "\n".join([describe(name, report), *(f"{row:<46}{v}" for row, v in report_text.rows(report).items()), kept])
+    figures = (f"{row:<46}{value}" for row, value in report.rows(evaluation).items())
+    return "\n".join([describe(model, evaluation), *figures, kept])
 
 
 def load(model: Model, dataset: str | None, root: Path | None) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Return the splits to fit to and to measure on."""
     if dataset is None:
-        if model.config.training is None:
+        dataset = model.config.training.dataset if model.config.training else ""
+        if not dataset:
             raise errors.ArgumentError(f"{model.name} does not say what it was trained on: name a --dataset")
-        dataset = model.config.training.recipe.dataset
     size = model.config.architecture.image_size if dataset.startswith("dir:") else None
     train, test = (
         datasets.load(dataset, split, root, decoding, size=size) for split in ("train", datasets.test_split(dataset))
@@ -95,21 +97,23 @@ def table(names: Sequence[str]) -> str:
     measured = []
     for name in names or zoo.list_models():
         folder = zoo.find(name)
-        reports = evaluation_file.read(folder) if names or (folder / model_folder.EVALUATION).exists() else None
-        if reports is not None:
-            measured.append((model_folder.read_config(folder), reports))
+        config = model_folder.read_config(folder)
+        evaluations = evaluation_file.read(folder, config)
+        if evaluations is not None:
+            measured.append((config, evaluations.evaluations))
         elif names:
             raise errors.ArgumentError(f"{name} has not been measured: run python -m rrzoo evaluate {name}")
     if not measured:
         raise errors.ArgumentError("no model at hand has been measured: run python -m rrzoo evaluate NAME")
-    return report_text.table(measured)
+    return report.table(measured)
 
 
-def describe(name: str, report: Report) -> str:
+def describe(model: Model, evaluation: Evaluation) -> str:
     """Say in one line what was measured."""
+    subject = report.subject(evaluation, model.config.training)
     return (
-        f"{name}, {report.subject}: {report.train_images:,} images to fit to, {report.test_images:,} to measure on, "
-        f"{report.classes} classes, {report.seconds:.0f} s"
+        f"{model.name}, {subject}: {evaluation.train_images:,} images to fit to, {evaluation.test_images:,} to measure "
+        f"on, {evaluation.classes} classes, {evaluation.seconds or 0:.0f} s"
     )
 
 

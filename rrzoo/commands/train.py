@@ -107,7 +107,7 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
 
     print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
     model = export(name, chosen, pretrained, labelled, test, folder)
-    measured = model.config.evaluation
+    measured = model.evaluation
     assert measured is not None  # export measures
     run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
     (unfinished / run_log.LOG).replace(folder / run_log.LOG)
@@ -185,19 +185,21 @@ def describe(name: str, chosen: Recipe, images: datasets.Dataset) -> str:
 
 def table(name: str, measured: Evaluation) -> str:
     """Lay the accuracies out as a table."""
+    untrained = measured.untrained
+    assert untrained is not None  # export measures it
     rows = [
-        (name, measured.linear_probe, measured.knn),
-        ("random weights", measured.random_weights_linear_probe, measured.random_weights_knn),
-        ("raw pixels", measured.raw_pixels_linear_probe, measured.raw_pixels_knn),
+        (name, measured.linear_probe, measured.knn["20"]),
+        ("random weights", untrained.random_weights_linear_probe, untrained.random_weights_knn),
+        ("raw pixels", untrained.raw_pixels_linear_probe, untrained.raw_pixels_knn),
     ]
     lines = [
-        f"\naccuracy on {measured.data}, n = {measured.seeds}",
+        f"\naccuracy on {measured.images}, n = {measured.seeds}",
         f"{'':<24}{'linear probe':>14}{'20-NN':>10}",
     ]
     lines += [f"{row:<24}{probe:>14.2%}{knn:>10.2%}" for row, probe, knn in rows]
-    if measured.auc_same_image is not None:
+    if measured.relation is not None:
         lines.append(
-            f"relation score, area under ROC: same image {measured.auc_same_image:.3f}, "
-            f"same class {measured.auc_same_class:.3f}"
+            f"relation score, area under ROC: same image {measured.relation.auc_same_image:.3f}, "
+            f"same class {measured.relation.auc_same_class:.3f}"
         )
     return "\n".join([*lines, ""])

@@ -3,17 +3,18 @@
 import html
 
 from rrzoo import errors, zoo
+from rrzoo.config import Training
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
-from rrzoo.store import model_folder
+from rrzoo.store import evaluation_file, model_folder
 
 
 def introduction(model: Model) -> str:
     """Say what the visitor is looking at, as Markdown."""
     training = model.config.training
-    if training is None:
+    if training is None or not training.pretext:
         return f"# rrzoo\n**{model.name}**: nothing is known of its training."
-    seen, task = f"{training.images:,} images of {training.data}", training.recipe.pretext
+    seen, task = _images(training), training.pretext
     learnt = {
         "relation": f"learnt to see from {seen} **without labels**: it was shown random views of them and asked, pair "
         "by pair, *do these two show the same thing?* "
@@ -25,6 +26,12 @@ def introduction(model: Model) -> str:
     return f"# rrzoo\n**{model.name}** {learnt.get(task, other)}"
 
 
+def _images(training: Training) -> str:
+    """Say what a model learnt from, as far as that is known."""
+    count = "" if training.images is None else f"{training.images:,} "
+    return f"{count}images of {training.data}" if training.data else f"{count}images"
+
+
 def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
     """Say in which pictures a search looked, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
@@ -34,25 +41,28 @@ def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
 
 def probe(model: Model) -> str:
     """Say what the probabilities are worth, as Markdown."""
-    measured = model.config.evaluation
+    measured = model.evaluation
     if measured is None:
         return ""
-    return (
+    text = (
         f"Labels came in only here: a linear classifier on the frozen features. It names {measured.linear_probe:.1%} "
-        f"of {measured.test_images:,} test images right ({measured.data}); with random weights it is "
-        f"{measured.random_weights_linear_probe:.1%}, on raw pixels {measured.raw_pixels_linear_probe:.1%}."
+        f"of {measured.test_images:,} test images right ({measured.images})"
     )
+    if measured.untrained is None:
+        return f"{text}."
+    random, pixels = measured.untrained.random_weights_linear_probe, measured.untrained.raw_pixels_linear_probe
+    return f"{text}; with random weights it is {random:.1%}, on raw pixels {pixels:.1%}."
 
 
 def class_accuracy(model: Model, name: str) -> str:
     """Say how often the probe is right on a class, as Markdown; nothing where the card does not know."""
-    measured = model.config.evaluation
-    if measured is None or not measured.class_accuracy:
+    measured = model.evaluation
+    if measured is None or len(measured.class_accuracy) != len(model.classes):
         return ""
     right = measured.class_accuracy[model.classes.index(name)]
     return (
         f"Its first guess is **{name}**. Of the test images that show this class, it names **{right:.0%}** right "
-        f"({measured.data})."
+        f"({measured.images})."
     )
 
 
@@ -77,13 +87,13 @@ def _row(name: str, line: str, chosen: bool) -> str:
         size = (folder / model_folder.WEIGHTS).stat().st_size
     except (errors.RRZooError, OSError):
         return f'<tr><th scope="row">{link}</th><td colspan="6">{html.escape(line)}</td></tr>'
-    training, measured = config.training, config.evaluation
+    training, measured = config.training, evaluation_file.own(folder, config)
     cells = (
-        f"{training.images:,} images of {training.data}" if training else "",
-        training.recipe.pretext if training else "",
+        _images(training) if training else "",
+        training.pretext if training else "",
         f"{measured.linear_probe:.1%}" if measured else "",
-        f"{measured.knn:.1%}" if measured else "",
-        f"{measured.test_images:,} images of {measured.data}" if measured else "",
+        f"{measured.knn['20']:.1%}" if measured and "20" in measured.knn else "",
+        f"{measured.test_images:,} images of {measured.images}" if measured else "",
         f"{size / 1e6:,.2f} MB",
     )
     data = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)

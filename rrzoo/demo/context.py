@@ -68,5 +68,5 @@ class Context:
         """Return a drawing of the relation score of two pictures, and the score."""
         model, _ = self.get_model(model_name)
         score, percentile = relating.relation(model, left, right)
-        test_data = model.config.evaluation.data if model.config.evaluation else "its test data"
+        test_data = model.evaluation.images if model.evaluation else "its test data"
         return relating.verdict(score, percentile, test_data), score

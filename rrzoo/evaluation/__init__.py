@@ -1,1 +1,1 @@
-"""What a model is worth: probes, neighbours, retrieval, relation scores, fine-tuning; records and reports of these."""
+"""What a model is worth: probes, neighbours, retrieval, relation scores, fine-tuning; and the report of these."""

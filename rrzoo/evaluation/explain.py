@@ -50,4 +50,5 @@ def _left_out(model: Model, places: Tensor, other: Tensor) -> Tensor:
     partner = across.expand_as(rows)
     head = model.require_relation_head()
     logits = (head(rows, partner) + head(partner, rows)) / 2
-    return logits[0] - logits[1:]
+    left_out: Tensor = logits[0] - logits[1:]
+    return left_out

@@ -24,7 +24,7 @@ MIN_AREA = 0.5  # of a crop, as a share of the image
 T = TypeVar("T")
 
 
-class Progress(Protocol):
+class Steps(Protocol):
     """Wraps steps over images, for a progress bar."""
 
     def __call__(self, steps: Iterable[T], count: int, images: int) -> Iterable[T]:
@@ -38,7 +38,7 @@ def fine_tune(
     rows: np.ndarray,
     epochs: int,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Steps | None = None,
 ) -> tuple[Model, nn.Linear]:
     """Train a copy of a model's backbone, and a linear classifier on it, on labelled images.
 
@@ -86,7 +86,7 @@ def fine_tune(
         loss = F.cross_entropy(classifier(extract(made)), labels[batch])
         if not math.isfinite(loss.item()):
             raise errors.TrainingError(f"the loss is {loss.item()} at step {step + 1} of {steps} of fine-tuning")
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.learning_rate = LEARNING_RATE * (1 - step / steps)
         optimizer.step()
     return tuned.eval(), classifier

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from rrzoo import errors
+from rrzoo.config import Evaluation, FineTuned, MeanStd
 from rrzoo.datasets import Dataset
-from rrzoo.evaluation import fine_tuning, probes, relation_scores
-from rrzoo.evaluation.fine_tuning import Progress
-from rrzoo.evaluation.records import FineTuned, MeanStd, Report
+from rrzoo.evaluation import fine_tuning, neighbours, probes, relation_scores
+from rrzoo.evaluation.fine_tuning import Steps
 from rrzoo.evaluation.retrieval import reranked_retrieval, retrieval
 from rrzoo.gallery import RERANKED
 from rrzoo.model import Model
@@ -27,11 +28,12 @@ Stage = Callable[[str], None]  # told which part begins
 
 
 def measure(
-    model: Model, train: Dataset, test: Dataset, stage: Stage = lambda name: None, progress: Progress | None = None
-) -> Report:
+    model: Model, train: Dataset, test: Dataset, stage: Stage = lambda name: None, progress: Steps | None = None
+) -> Evaluation:
     """Measure a model: probes and neighbours are fitted to `train`, and everything is measured on `test`.
 
-    Any labelled data set will do, whatever the model was trained on: images are scaled to the model's size.
+    Any labelled data set will do, whatever the model was trained on: images are scaled to the model's size. On the data
+    set that the model's own probe was fitted to, that probe is measured, and no other.
 
     Args:
         model: the relation head is measured if it has one.
@@ -46,21 +48,25 @@ def measure(
     """
     _check(train, test)
     begun = time.perf_counter()
-    training = model.config.training
     labels, test_labels = train.require_labels(), test.require_labels()
     stage("features")
     features, test_features = (_features(model, split, progress) for split in (train, test))
     data = features, labels, test_features, test_labels
     stage("linear probe")
-    l2 = probes.choose_l2(features, labels)
-    linear_probe = probes.linear_probe_accuracy(*data, l2=l2)
+    if shipped := has_probe_of(model, test):
+        l2 = model.evaluation.linear_probe_l2 if model.evaluation else None
+        right = probe_hits(model, test_features, test_labels)
+        linear_probe, class_accuracy = float(right.mean()), accuracy_by_class(right, test_labels, len(test.classes))
+    else:
+        l2, class_accuracy = probes.choose_l2(features, labels), ()
+        linear_probe = probes.linear_probe_accuracy(*data, l2=l2)
     folds = None if train.folds is None else MeanStd.of(probes.linear_probe_fold_accuracies(*data, train.folds))
     stage("the paper's probe")
     paper_probe = probes.adam_probe_accuracy(*data)
     stage("few labels")
     few_labels = {f"{share:.0%}": _few_labels(data, share) for share in LABEL_SHARES}
     stage("neighbours")
-    knn = {str(k): probes.knn_accuracy(*data, k) for k in NEIGHBOURS}
+    knn = {str(k): neighbours.knn_accuracy(*data, k) for k in NEIGHBOURS}
     stage("retrieval")
     reranked = None
     if not model.has_relation_head:
@@ -69,17 +75,17 @@ def measure(
         rescore = relation_scores.rescorer(model, test_features)
         found, reranked = reranked_retrieval(test_features, test_labels, rescore, RERANKED)
     stage("relation scores")
-    return Report(
-        dataset=_short(test.name),
+    return Evaluation(
+        dataset=short_name(test.name),
         data=test.description,
         split=test.split,
-        trained_dataset=_short(training.recipe.dataset) if training else "",
-        trained_on=training.data if training else "",
         train_images=len(train),
         test_images=len(test),
         classes=len(test.classes),
         linear_probe=linear_probe,
         linear_probe_l2=l2,
+        shipped_probe=shipped,
+        class_accuracy=class_accuracy,
         paper_probe=paper_probe,
         knn=knn,
         retrieval=found,
@@ -91,8 +97,10 @@ def measure(
     )
 
 
-def fine_tune(model: Model, train: Dataset, test: Dataset, report: Report, progress: Progress | None = None) -> Report:
-    """Add to a report what fine-tuning on 1%, 10% and all of the labels reaches; minutes where a probe takes seconds.
+def fine_tune(
+    model: Model, train: Dataset, test: Dataset, evaluation: Evaluation, progress: Steps | None = None
+) -> Evaluation:
+    """Add what fine-tuning on 1%, 10% and all of the labels reaches; it takes minutes where a probe takes seconds.
 
     Raises:
         errors.DatasetError: see `measure`.
@@ -106,7 +114,31 @@ def fine_tune(model: Model, train: Dataset, test: Dataset, report: Report, progr
         weight, bias = classifier.weight.detach().numpy(), classifier.bias.detach().numpy()
         right = (learner.features(test.images) @ weight.T + bias).argmax(1) == test.require_labels()
         tuned[f"{share:.0%}"] = FineTuned(float(right.mean()), len(rows), epochs)
-    return replace(report, fine_tuned=tuned, seconds=round(report.seconds + time.perf_counter() - begun, 1))
+    seconds = (evaluation.seconds or 0) + time.perf_counter() - begun
+    return replace(evaluation, fine_tuned=tuned, seconds=round(seconds, 1))
+
+
+def has_probe_of(model: Model, dataset: Dataset) -> bool:
+    """Say whether the model's own probe was fitted to this data set, as far as its config says."""
+    trained = model.config.training.dataset if model.config.training else ""
+    return bool(model.classes) and dataset.classes == model.classes and dataset.name == trained
+
+
+@torch.no_grad()
+def probe_hits(model: Model, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Say which images the model's own probe names right, bool (N,), given their features, float (N, D)."""
+    assert model.probe is not None  # the caller looked
+    weight, bias = (parameter.cpu().numpy() for parameter in (model.probe.weight, model.probe.bias))
+    hits: np.ndarray = (features @ weight.T + bias).argmax(1) == labels
+    return hits
+
+
+def accuracy_by_class(right: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """Return the share of each class's images that are `right`, bool (N,); nothing where a class has no image."""
+    counts = np.bincount(labels, minlength=classes)
+    if not counts.all():
+        return ()
+    return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
 def _check(train: Dataset, test: Dataset) -> None:
@@ -126,12 +158,12 @@ def _check(train: Dataset, test: Dataset) -> None:
         )
 
 
-def _short(dataset: str) -> str:
+def short_name(dataset: str) -> str:
     """Return the name of a data set; of a folder, its last part alone: where it is is nobody's business."""
     return f"dir:{Path(dataset).name}" if dataset.startswith("dir:") else dataset
 
 
-def _features(model: Model, dataset: Dataset, progress: Progress | None) -> np.ndarray:
+def _features(model: Model, dataset: Dataset, progress: Steps | None) -> np.ndarray:
     starts: Iterable[int] = range(0, len(dataset), AT_ONCE)
     if progress is not None:
         starts = progress(starts, -(-len(dataset) // AT_ONCE), AT_ONCE)

@@ -1,4 +1,4 @@
-"""What features are worth: a linear probe, nearest neighbours, and how well relation scores separate pairs.
+"""What features are worth to a linear classifier: probes on frozen features, with all labels or few of them.
 
 Everything here takes features that were computed once, as float arrays; nothing runs a backbone.
 """
@@ -14,9 +14,6 @@ PROBE_L2 = 1e-5  # weight of half the squared norm of the probe's weights, besid
 L2_GRID = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # that `choose_l2` chooses from
 MAX_ITERATIONS = 500  # of L-BFGS, a bound
 HELD_OUT = 0.1  # share of the training rows that it measures on
-NEIGHBOURS = 20
-TEMPERATURE = 0.07  # of the neighbours' votes (Wu et al. 2018, arXiv 1805.01978)
-BLOCK = 1024  # rows at a time where a whole matrix would not fit
 
 
 def fit_linear_probe(
@@ -68,10 +65,10 @@ def _solve(
     def objective() -> Tensor:
         solver.zero_grad()
         loss = F.cross_entropy(F.linear(x, weight, bias), y) + l2 / 2 * weight.square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    solver.step(objective)
+    solver.step(objective)  # type: ignore[no-untyped-call]
     return weight.detach(), bias.detach()
 
 
@@ -143,7 +140,7 @@ def fit_adam_probe(
         with torch.no_grad():
             for _ in range(epochs):
                 order = torch.randperm(len(x))
-                for rows, wanted in zip(x[order].split(128), targets[order].split(128), strict=True):
+                for rows, wanted in zip(torch.split(x[order], 128), torch.split(targets[order], 128), strict=True):
                     excess = torch.softmax(rows @ weight.T, 1).sub_(wanted)  # of probability, (128, C)
                     weight.grad = (excess.T @ rows).div_(len(rows))
                     optimizer.step()
@@ -185,35 +182,3 @@ def linear_probe_fold_accuracies(
     """
     some = [(train_features[fold], train_labels[fold]) for fold in folds]
     return np.array([linear_probe_accuracy(*rows, test_features, test_labels, l2=choose_l2(*rows)) for rows in some])
-
-
-def knn_accuracy(
-    train_features: np.ndarray,
-    train_labels: np.ndarray,
-    test_features: np.ndarray,
-    test_labels: np.ndarray,
-    neighbours: int = NEIGHBOURS,
-) -> float:
-    """Return the share of test rows that their nearest training rows vote right, 0 to 1.
-
-    Cosine similarity s, votes weighted by exp(s / 0.07), as Wu et al. 2018 (arXiv 1805.01978, section 3.4).
-    """
-    train = F.normalize(torch.from_numpy(train_features).float())
-    test = F.normalize(torch.from_numpy(test_features).float())
-    labels = torch.from_numpy(train_labels)
-    classes = int(train_labels.max()) + 1
-    neighbours = min(neighbours, len(train))
-    right = 0
-    for start in range(0, len(test), BLOCK):
-        similarity, index = (test[start : start + BLOCK] @ train.T).topk(neighbours)  # (block, neighbours)
-        votes = torch.zeros(len(index), classes).scatter_add_(1, labels[index], ((similarity - 1) / TEMPERATURE).exp())
-        right += int((votes.argmax(1).numpy() == test_labels[start : start + BLOCK]).sum())
-    return right / len(test)
-
-
-def auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half."""
-    ordered = np.sort(negative)
-    below = np.searchsorted(ordered, positive, side="left")
-    not_above = np.searchsorted(ordered, positive, side="right")
-    return float((below + not_above).mean() / 2 / len(negative))

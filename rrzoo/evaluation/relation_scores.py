@@ -6,14 +6,21 @@ import numpy as np
 import torch
 
 from rrzoo import views
+from rrzoo.config import CalibrationBin, RelationQuality
 from rrzoo.datasets import Dataset
-from rrzoo.evaluation import probes
-from rrzoo.evaluation.records import CalibrationBin, RelationQuality
 from rrzoo.model import Model
 
 PAIRS = 20_000  # random pairs of images
 BINS = 10  # of the calibration curve
 BATCH = 256  # images whose views are made at once
+
+
+def auc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half."""
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, side="left")
+    not_above = np.searchsorted(ordered, positive, side="right")
+    return float((below + not_above).mean() / 2 / len(negative))
 
 
 def random_pair_scores(model: Model, features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,8 +93,8 @@ def measure(model: Model, test: Dataset, features: np.ndarray) -> RelationQualit
     truth = np.arange(len(positive) + len(negative)) < len(positive)
     error, bins = calibration(np.concatenate([positive, negative]).astype(np.float64), truth)
     return RelationQuality(
-        auc_same_image=probes.auc(positive, negative),
-        auc_same_class=probes.auc(scores[same_class], scores[~same_class]),
+        auc_same_image=auc(positive, negative),
+        auc_same_class=auc(scores[same_class], scores[~same_class]),
         calibration_error=error,
         calibration=bins,
     )

@@ -24,8 +24,8 @@ from safetensors.numpy import save_file
 
 from rrzoo import errors
 from rrzoo import files as rrzoo_files
-from rrzoo.config import from_dict
 from rrzoo.gallery.rows import Rows
+from rrzoo.records import from_dict
 
 FOLDER = "gallery"  # in a model folder
 MANIFEST = "manifest.json"

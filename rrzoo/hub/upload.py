@@ -12,7 +12,7 @@ from rrzoo.files import sha256
 from rrzoo.gallery import storage
 from rrzoo.hub import client
 from rrzoo.hub.source import Source
-from rrzoo.store import model_folder
+from rrzoo.store import golden, model_folder
 
 if TYPE_CHECKING:
     import huggingface_hub
@@ -39,7 +39,7 @@ def publish(
     """
     import huggingface_hub
 
-    model_folder.verify(folder, model_folder.OTHER_CPU_TOLERANCE)
+    golden.verify(folder, golden.OTHER_CPU_TOLERANCE)
     if changed := model_folder.altered(folder):
         raise errors.ModelFolderError(f"{folder}: {', '.join(changed)} changed since the export: export it again")
     manifest = model_folder.read_manifest(folder)

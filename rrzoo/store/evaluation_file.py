@@ -1,31 +1,48 @@
-"""evaluation.json in a model folder: read strictly; written together with the card and its line in the manifest."""
+"""evaluation.json in a model folder; it is written together with the card and its line in the manifest."""
 
 import dataclasses
-import hashlib
-import json
 import os
 from pathlib import Path
 
-from rrzoo import errors
-from rrzoo.config import from_dict
-from rrzoo.evaluation.records import FORMAT, Report, Reports
-from rrzoo.store import card, model_folder
+from rrzoo import errors, files, records
+from rrzoo.config import EVALUATION_FORMAT, Evaluation, Evaluations, ModelConfig
+from rrzoo.store import card, format_1, model_folder
 from rrzoo.store.model_folder import CARD, EVALUATION, MANIFEST, WEIGHTS
 
+SAME = ("dataset", "data", "split", "train_images", "test_images", "classes")  # of two measurements of the same images
 
-def read(folder: Path) -> Reports | None:
+
+def read(folder: Path, config: ModelConfig) -> Evaluations | None:
     """Read what was measured of the model in a folder, or None if nothing was.
 
     Raises:
         errors.ModelFolderError: evaluation.json is damaged, of another format, or of other weights than the manifest
             lists; or the manifest is missing or damaged.
     """
-    reports = _read(folder)
-    if reports is not None and reports.weights != model_folder.read_manifest(folder).sha256[WEIGHTS]:
+    evaluations = _read(folder, config)
+    if evaluations is not None and evaluations.weights != model_folder.read_manifest(folder).sha256[WEIGHTS]:
         raise errors.ModelFolderError(
             f"{folder / EVALUATION} was measured on other weights: run python scripts/evaluate.py {folder.name} again"
         )
-    return reports
+    return evaluations
+
+
+def own(folder: Path, config: ModelConfig) -> Evaluation | None:
+    """Return what was measured of the model's own probe, or None where that is not known.
+
+    These figures are history, and no reason to refuse a model: those of other weights, of a format that only newer
+    versions read, or damaged ones are not known.
+    """
+    try:
+        evaluations = read(folder, config)
+    except errors.ModelFolderError:
+        return None
+    return None if evaluations is None else shipped(evaluations)
+
+
+def shipped(evaluations: Evaluations) -> Evaluation | None:
+    """Return the evaluation of the probe that ships in the model."""
+    return next((one for one in evaluations.evaluations.values() if one.shipped_probe), None)
 
 
 def check(folder: Path) -> None:
@@ -37,67 +54,97 @@ def check(folder: Path) -> None:
     """
     if changed := [name for name in model_folder.altered(folder) if name != EVALUATION]:
         raise errors.ModelFolderError(f"{folder}: {', '.join(changed)} changed since the export: export it again")
-    _read(folder)
+    _read(folder, model_folder.read_config(folder))
     if not os.access(folder, os.W_OK):
         raise errors.ModelFolderError(f"{folder} can't be written to: copy the model into $RRZOO_ZOO, or change that")
 
 
-def add(folder: Path, report: Report) -> bool:
-    """Add a report, in place of an older one of its data set, and bring manifest and card up to date.
+def add(folder: Path, evaluation: Evaluation) -> bool:
+    """Add what was measured on one data set, and bring manifest and card up to date.
 
-    Each file is written beside and then renamed, evaluation.json first: after an interruption the manifest refuses
-    that file, until something is measured again. Reports on other weights are dropped. What fine-tuning reached stays,
-    unless the new report has it, too.
+    Each file is written whole, evaluation.json first: after an interruption the manifest refuses that file, until
+    something is measured again. Figures of other weights are dropped. What was known of the same images and is not
+    measured anew, such as what fine-tuning reached, stays.
 
     Returns:
-        whether the card shows the report; one that a person has edited, or another version of rrzoo has written, stays
-        as it is.
+        whether the card shows it; one that a person has edited, or another version of rrzoo has written, stays as it
+        is.
 
     Raises:
         errors.ModelFolderError: the manifest or evaluation.json is damaged, or the folder can't be written to.
     """
-    manifest, before = model_folder.read_manifest(folder), _read(folder)
-    weights = manifest.sha256[WEIGHTS]
-    known = before.reports if before is not None and before.weights == weights else {}
-    if (old := known.get(report.dataset)) and not report.fine_tuned and _same_data(old, report):
-        report = dataclasses.replace(report, fine_tuned=old.fine_tuned)
-    reports = Reports(weights, dict(sorted((known | {report.dataset: report}).items())))
-    text = _json(reports)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    listed = dataclasses.replace(manifest, sha256=manifest.sha256 | {EVALUATION: digest})
-    files = {EVALUATION: text, MANIFEST: _json(listed)}
     config = model_folder.read_config(folder)
+    manifest, before = model_folder.read_manifest(folder), _read(folder, config)
+    weights, name = manifest.sha256[WEIGHTS], evaluation.dataset
+    known = before if before is not None and before.weights == weights else Evaluations(weights)
+    if name in known.evaluations:
+        if all(getattr(known.evaluations[name], field) == getattr(evaluation, field) for field in SAME):
+            evaluation = _completed(evaluation, known.evaluations[name])
+        else:
+            known = _without(known, name)
+    evaluations = dataclasses.replace(known, evaluations=known.evaluations | {name: evaluation})
+    return _write(folder, config, manifest, before, evaluations)
+
+
+def _write(
+    folder: Path,
+    config: ModelConfig,
+    manifest: model_folder.ModelManifest,
+    before: Evaluations | None,
+    evaluations: Evaluations,
+) -> bool:
+    text = records.to_json(evaluations)
+    listed = dataclasses.replace(manifest, sha256=manifest.sha256 | {EVALUATION: files.sha256(text.encode())})
+    content = {EVALUATION: text, MANIFEST: records.to_json(listed)}
     try:
         present = (folder / CARD).read_text() if (folder / CARD).exists() else None
-        own = present in (None, card.render(config, before), card.render(config))
-        if own:
-            files[CARD] = card.render(config, reports)
-        for name, content in files.items():
-            unfinished = folder / f".{name}.{os.getpid()}"
-            unfinished.write_text(content)
-            unfinished.replace(folder / name)
+        cards = (None, card.render(config, before.evaluations if before else {}), card.render(config))
+        if present in cards:
+            content[CARD] = card.render(config, evaluations.evaluations)
+        for name, one in content.items():
+            files.write(folder / name, one)
     except (OSError, UnicodeDecodeError) as problem:
         raise errors.ModelFolderError(f"{folder} can't be updated: {problem}") from None
-    return own
+    return present in cards
 
 
-def _same_data(one: Report, other: Report) -> bool:
-    fields = ("data", "split", "train_images", "test_images", "classes")
-    return all(getattr(one, name) == getattr(other, name) for name in fields)
+def _completed(evaluation: Evaluation, known: Evaluation) -> Evaluation:
+    """Return an evaluation with what is known beside it of the same images."""
+    empty = {
+        field.name: getattr(known, field.name)
+        for field in dataclasses.fields(evaluation)
+        if getattr(evaluation, field.name) in (None, (), {})
+    }
+    return dataclasses.replace(evaluation, **empty)
 
 
-def _json(value: "Reports | model_folder.Manifest") -> str:
-    return json.dumps(dataclasses.asdict(value), indent=1) + "\n"
+def _without(evaluations: Evaluations, name: str) -> Evaluations:
+    """Return all evaluations but one, of which nothing is kept."""
+    as_read = dict(evaluations.as_read)
+    if isinstance(as_read.get("evaluations"), dict):
+        as_read["evaluations"] = {key: one for key, one in as_read["evaluations"].items() if key != name}
+    rest = {key: one for key, one in evaluations.evaluations.items() if key != name}
+    return dataclasses.replace(evaluations, evaluations=rest, as_read=as_read)
 
 
-def _read(folder: Path) -> Reports | None:
+def _read(folder: Path, config: ModelConfig) -> Evaluations | None:
     path = folder / EVALUATION
     try:
-        data = json.loads(path.read_bytes())
-        if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
-            raise errors.ArgumentError(f"it is of format {data['format']}, this version reads {FORMAT}: upgrade rrzoo")
-        return from_dict(Reports, data)
+        data = records.read(path, EVALUATION_FORMAT)
+        if isinstance(data, dict) and data.get("format", 1) == 1:
+            data = data | {"evaluations": format_1.evaluations(config, data), "format": EVALUATION_FORMAT}
+            data.pop("reports", None)
+        return records.from_dict(Evaluations, data)
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as problem:
+        return _of_config(folder, config)
+    except (OSError, errors.ArgumentError) as problem:
         raise errors.ModelFolderError(f"{path} can't be read ({problem}): delete it, and measure again") from None
+
+
+def _of_config(folder: Path, config: ModelConfig) -> Evaluations | None:
+    """Return what a config of version 0.1.0 says."""
+    found = format_1.evaluations(config, {})
+    if not found:
+        return None
+    weights = model_folder.read_manifest(folder).sha256[WEIGHTS]
+    return records.from_dict(Evaluations, {"weights": weights, "evaluations": found, "format": EVALUATION_FORMAT})

@@ -1,35 +1,26 @@
 """From pre-trained weights to a model folder: probe, measurements, gallery, card."""
 
+import dataclasses
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from rrzoo import datasets
-from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training
+from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained
 from rrzoo.datasets import Dataset
 from rrzoo.environment import machine, versions
-from rrzoo.evaluation import probes, relation_scores
+from rrzoo.evaluation import measure, neighbours, probes, relation_scores
 from rrzoo.gallery import Gallery
 from rrzoo.images import ImageArray, to_square
 from rrzoo.model import Model
-from rrzoo.store import model_folder
+from rrzoo.store.load import load
+from rrzoo.store.save import save
 from rrzoo.training import Pretrained
 
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
 RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
-
-
-@dataclass(frozen=True)
-class Untrained:
-    """What needs no pre-training, to compare with: accuracies, shares of the test images."""
-
-    random_weights_linear_probe: float
-    random_weights_knn: float
-    raw_pixels_linear_probe: float
-    raw_pixels_knn: float
 
 
 def export(
@@ -64,14 +55,12 @@ def export(
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
     train_features, test_features = model.features(train.images), model.features(test.images)
-    auc_same_class: float | None = None
     random_pair_scores: tuple[float, ...] = ()
     if head:
         model.require_relation_head().load_state_dict(head.state_dict())
-        scores, same_class = relation_scores.random_pair_scores(model, test_features, test.require_labels())
-        auc_same_class = probes.auc(scores[same_class], scores[~same_class])
+        scores, _ = relation_scores.random_pair_scores(model, test_features, test.require_labels())
         random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
-    _set_probe(model, train_features, train.require_labels())
+    l2 = _set_probe(model, train_features, train.require_labels())
     model.config = ModelConfig(
         name=name,
         architecture=architecture,
@@ -87,19 +76,15 @@ def export(
             date=time.strftime("%Y-%m-%d"),
             epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
         ),
-        evaluation=_evaluate(
-            model,
-            train_features,
-            test_features,
-            train,
-            test,
-            auc_same_class,
-            untrained or measure_untrained(recipe, train, test),
-        ),
         random_pair_scores=random_pair_scores,
     )
-    model_folder.save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
-    return model_folder.load(folder)
+    evaluation = dataclasses.replace(
+        _evaluate(model, train_features, test_features, train, test),
+        linear_probe_l2=l2,
+        untrained=untrained or measure_untrained(recipe, train, test),
+    )
+    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), evaluation)
+    return load(folder)
 
 
 def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
@@ -114,51 +99,43 @@ def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untraine
     side = min(recipe.image_size, RAW_PIXEL_SIDE)
     pixels = _pixels(train.images, side), labels, _pixels(test.images, side), test_labels
     return Untrained(
-        random_weights_linear_probe=probes.linear_probe_accuracy(*features),
-        random_weights_knn=probes.knn_accuracy(*features),
+        random_weights_linear_probe=probes.linear_probe_accuracy(*features, l2=probes.choose_l2(*features[:2])),
+        random_weights_knn=neighbours.knn_accuracy(*features),
         raw_pixels_linear_probe=probes.linear_probe_accuracy(*pixels, RAW_PIXEL_ITERATIONS),
-        raw_pixels_knn=probes.knn_accuracy(*pixels),
+        raw_pixels_knn=neighbours.knn_accuracy(*pixels),
     )
 
 
-def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> None:
+def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> float:
+    """Fit the model's probe, and return its regulariser, chosen on held-out rows."""
     assert model.probe is not None  # the architecture lists classes
-    weight, bias = probes.fit_linear_probe(features, labels, len(model.classes))
+    l2 = probes.choose_l2(features, labels)
+    weight, bias = probes.fit_linear_probe(features, labels, len(model.classes), l2=l2)
     with torch.no_grad():
         model.probe.weight.copy_(torch.from_numpy(weight))
         model.probe.bias.copy_(torch.from_numpy(bias))
+    return l2
 
 
 def _evaluate(
-    model: Model,
-    train_features: np.ndarray,
-    test_features: np.ndarray,
-    train: Dataset,
-    test: Dataset,
-    auc_same_class: float | None,
-    untrained: Untrained,
+    model: Model, train_features: np.ndarray, test_features: np.ndarray, train: Dataset, test: Dataset
 ) -> Evaluation:
-    right = model.classify(test.images).argmax(1) == test.require_labels()
+    labels, test_labels = train.require_labels(), test.require_labels()
+    right = measure.probe_hits(model, test_features, test_labels)
+    k = neighbours.NEIGHBOURS
     return Evaluation(
-        data=f"{test.description}, {test.split} split",
+        dataset=measure.short_name(test.name),
+        data=test.description,
+        split=test.split,
         train_images=len(train),
         test_images=len(test),
+        classes=len(test.classes),
         linear_probe=float(right.mean()),
-        knn=probes.knn_accuracy(train_features, train.require_labels(), test_features, test.require_labels()),
-        **vars(untrained),
-        auc_same_image=probes.auc(*relation_scores.view_pair_scores(model, test)) if model.has_relation_head else None,
-        auc_same_class=auc_same_class,
-        seeds=1,
-        class_accuracy=_class_accuracy(right, test.require_labels(), len(model.classes)),
+        shipped_probe=True,
+        class_accuracy=measure.accuracy_by_class(right, test_labels, len(model.classes)),
+        knn={str(k): neighbours.knn_accuracy(train_features, labels, test_features, test_labels, k)},
+        relation=relation_scores.measure(model, test, test_features) if model.has_relation_head else None,
     )
-
-
-def _class_accuracy(right: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
-    """Return the share of each class's images that are `right`, bool (N,); nothing where a class has no image."""
-    counts = np.bincount(labels, minlength=classes)
-    if not counts.all():
-        return ()
-    return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
 def _pixels(images: ImageArray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Is a model what it was when it was exported, and does it measure what its card says?"""
+"""Is a model what it was when it was exported, and is its probe as accurate as its folder says?"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,8 @@ from rrzoo import datasets, errors
 from rrzoo.environment import machine
 from rrzoo.model import Model
 from rrzoo.progress import OnProgress, WrapIterable
-from rrzoo.store import model_folder
+from rrzoo.store import golden, model_folder
+from rrzoo.store.load import load
 
 ACCURACY_TOLERANCE = 5e-4  # as a share: 5 of 10,000 images, which rounding alone may turn on another CPU
 BATCH = 512  # images between two reports of progress
@@ -37,9 +38,11 @@ def outputs(folder: Path) -> Outputs:
             "fetch or export the model again"
         )
     training = model_folder.read_config(folder).training
-    same_cpu = training is not None and training.machine.split(",")[0] == machine().split(",")[0]
-    tolerance = model_folder.GOLDEN_TOLERANCE if same_cpu else model_folder.OTHER_CPU_TOLERANCE
-    difference = model_folder.verify(folder, tolerance)
+    same_cpu = (
+        training is not None and bool(training.machine) and training.machine.split(",")[0] == machine().split(",")[0]
+    )
+    tolerance = golden.TOLERANCE if same_cpu else golden.OTHER_CPU_TOLERANCE
+    difference = golden.verify(folder, tolerance)
     return Outputs(len(model_folder.read_manifest(folder).sha256), difference, tolerance, same_cpu)
 
 
@@ -61,26 +64,27 @@ def accuracy(
         the share of the test images that the probe names right, 0 to 1, and what the images are, in words.
 
     Raises:
-        errors.ModelFolderError: it is another accuracy than the card's, or the card has none.
-        errors.DatasetError: the images are not at hand, or are not those of the card.
+        errors.ModelFolderError: it is another accuracy than evaluation.json's, or there is none.
+        errors.DatasetError: the images are not at hand, or are not those that were measured.
     """
-    model = model_folder.load(folder)
-    training, card = model.config.training, model.config.evaluation
-    if training is None or card is None or not model.classes:
-        raise errors.ModelFolderError(f"the card of {model.name} has no accuracy to compare with")
-    name = training.recipe.dataset
+    model = load(folder)
+    known = model.evaluation
+    if known is None or not model.classes:
+        raise errors.ModelFolderError(f"{folder} holds no accuracy of its probe to compare with")
+    name = model.config.training.dataset if model.config.training else known.dataset
     test = datasets.load(name, datasets.test_split(name), root, decoding)
     here = f"{test.description}, {test.split} split"
-    if (here, len(test), test.classes) != (card.data, card.test_images, model.classes):
+    if (here, len(test), test.classes) != (known.images, known.test_images, model.classes):
         raise errors.DatasetError(
-            f"{model.name} was measured on {card.data}, {card.test_images:,} images of {len(model.classes)} classes; "
-            f"here are {here}, {len(test):,} images of {len(test.classes)} classes: its accuracy can't be compared"
+            f"{model.name} was measured on {known.images}, {known.test_images:,} images of {len(model.classes)} "
+            f"classes; here are {here}, {len(test):,} images of {len(test.classes)} classes: "
+            "its accuracy can't be compared"
         )
     measured = _right(model, test, progress) / len(test)
-    if not abs(measured - card.linear_probe) <= ACCURACY_TOLERANCE:
+    if not abs(measured - known.linear_probe) <= ACCURACY_TOLERANCE:
         raise errors.ModelFolderError(
             f"the linear probe of {model.name} names {measured:.2%} of {here} right, its card says "
-            f"{card.linear_probe:.2%} (allowed: {ACCURACY_TOLERANCE:.2%} to either side)"
+            f"{known.linear_probe:.2%} (allowed: {ACCURACY_TOLERANCE:.2%} to either side)"
         )
     return measured, here
 

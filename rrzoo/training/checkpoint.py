@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rrzoo import errors
-from rrzoo.config import Recipe, from_dict
+from rrzoo.config import Recipe
+from rrzoo.records import from_dict
 from rrzoo.training.step import TrainStep
 
 CHECKPOINT = "checkpoint.safetensors"

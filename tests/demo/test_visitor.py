@@ -107,7 +107,7 @@ def test_classify_says_what_its_answer_is_worth(
     tab(page, server, "classify")
     first = page.get_by_test_id("label-output-value")
     expect(first).to_have_text("truck")
-    measured = model.config.evaluation
+    measured = model.evaluation
     assert measured is not None
     for path in (figures[0], None):
         remove_picture(page, "subject")

@@ -7,8 +7,14 @@ import torch
 import rrzoo
 import rrzoo.datasets
 from rrzoo import views
+from rrzoo.config import CalibrationBin
 from rrzoo.evaluation import relation_scores
-from rrzoo.evaluation.records import CalibrationBin
+
+
+def test_auc_equals_counting_pairs(random: np.random.Generator) -> None:
+    positive, negative = random.integers(0, 9, 60) / 8, random.integers(0, 7, 70) / 8  # with ties
+    counted = np.mean([(p > n) + (p == n) / 2 for p in positive for n in negative])
+    assert relation_scores.auc(positive, negative) == pytest.approx(counted)
 
 
 def test_calibration_in_closed_form() -> None:

@@ -17,7 +17,7 @@ from conftest import REPOSITORY, smooth_image
 from rrzoo import datasets, errors
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.gallery import sources, storage
-from rrzoo.store import model_folder
+from rrzoo.store.save import save
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_the_shipped_gallery_is_the_models(model: rrzoo.Model) -> None:
 
 def test_a_models_own_gallery_comes_before_the_clay_figures(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
-    model_folder.save(model, folder, rrzoo.Gallery.build(model, photos))
+    save(model, folder, rrzoo.Gallery.build(model, photos))
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith("gallery")) == ["gallery"]
     assert {f"gallery/{name}" for name in storage.files(folder / "gallery")} <= model_folder.read_manifest(
         folder

@@ -243,11 +243,11 @@ def test_the_card_counts_the_images_of_pretraining(tmp_path: Path) -> None:
     exported = export("conv4-clay10", recipe, pretrained, labelled, labelled, tmp_path / "model")
     assert exported.config.training is not None
     assert exported.config.training.images == 70
-    assert exported.config.evaluation is not None
-    assert exported.config.evaluation.train_images == 40
+    assert exported.evaluation is not None
+    assert exported.evaluation.train_images == 40
     right = exported.classify(labelled.images).argmax(1) == labelled.labels
     classes = [right[labelled.labels == number].mean() for number in range(10)]
-    assert exported.config.evaluation.class_accuracy == pytest.approx(classes)
+    assert exported.evaluation.class_accuracy == pytest.approx(classes)
 
 
 def test_a_model_is_measured_and_used_at_its_test_size(tmp_path: Path) -> None:
@@ -259,7 +259,9 @@ def test_a_model_is_measured_and_used_at_its_test_size(tmp_path: Path) -> None:
     exported = export("conv4-clay10", chosen, pretrained, labelled, labelled, tmp_path / "model")
     assert exported.preprocess(clay.images[0]).shape == (1, 3, 24, 24)
     assert "scaled to 24 x 24 px" in (tmp_path / "model" / "README.md").read_text()
-    assert exported.config.evaluation is not None
+    assert exported.evaluation is not None
     untrained = measure_untrained(replace(recipe, image_size=24), labelled, labelled)
-    assert exported.config.evaluation.random_weights_linear_probe == untrained.random_weights_linear_probe
-    assert exported.config.evaluation.random_weights_knn == untrained.random_weights_knn
+    known = exported.evaluation.untrained
+    assert known is not None
+    assert known.random_weights_linear_probe == untrained.random_weights_linear_probe
+    assert known.random_weights_knn == untrained.random_weights_knn

@@ -92,9 +92,17 @@ def test_a_fetched_model_is_the_published_one(
     loaded = rrzoo.load(f"hub:{NAME}")
     assert not loaded.training
     assert loaded.fingerprint == model.fingerprint
-    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "README.md"}
+    assert loaded.evaluation == model.evaluation
+    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "evaluation.json", "README.md"}
     gallery = loaded.gallery()
-    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "README.md", *GALLERY}
+    assert fetched(server) == {
+        "manifest.json",
+        "config.json",
+        "model.safetensors",
+        "evaluation.json",
+        "README.md",
+        *GALLERY,
+    }
     assert len(gallery) == 12
     np.testing.assert_array_equal(gallery.features(), rrzoo.Gallery.load(model, exported / "gallery").features())
 

@@ -188,7 +188,7 @@ def test_a_model_that_cannot_relate(dataset: Dataset, tmp_path: Path) -> None:
     assert trained.epochs_done == 1
     model = export("conv4-none-simclr", recipe("simclr", epochs=2), trained, dataset, dataset, tmp_path / "model")
     assert model.relation_head is None
-    assert (model.config.evaluation.auc_same_image, model.config.evaluation.auc_same_class) == (None, None)
+    assert model.evaluation.relation is None
     card = (tmp_path / "model" / "README.md").read_text()
     assert "elat" not in card.replace("relational", "")  # relation, relate
     assert "| epochs | 1 of 2 |" in card

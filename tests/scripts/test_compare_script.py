@@ -43,9 +43,7 @@ def test_from_runs_to_table_curve_and_models(tmp_path: Path) -> None:
     done = compare(file, "--tasks", "relation", "random", "--export", tmp_path / "zoo", *data)
     assert done.returncode == 0, done.stderr
     related, random = (rrzoo.load(f"dir:{tmp_path}/zoo/conv4-cifar10-{tag}") for tag in ("relation", "random"))
-    assert related.config.evaluation.linear_probe == pytest.approx(
-        runs["relation-0"]["at_views"]["linear_probe"], abs=0.02
-    )
+    assert related.evaluation.linear_probe == pytest.approx(runs["relation-0"]["at_views"]["linear_probe"], abs=0.02)
     assert (related.config.training.views_seen, related.config.training.epochs_done) == (4096, 4)
     assert related.has_relation_head
     assert not random.has_relation_head

@@ -12,27 +12,39 @@ import pytest
 
 import rrzoo
 import rrzoo.datasets
-from conftest import REPOSITORY
+from conftest import REPOSITORY, write_cifar10
 from rrzoo import zoo
+from rrzoo.config import Architecture, ModelConfig
 from rrzoo.datasets import cifar, stl10
 from rrzoo.datasets.catalogue import CATALOGUE
-from rrzoo.evaluation import measure, probes
+from rrzoo.evaluation import measure, neighbours, probes
 from rrzoo.evaluation.retrieval import reranked_retrieval
 from rrzoo.store import evaluation_file, model_folder
+from rrzoo.store.save import save
 
-NAME = "conv4-cifar10"
+NAME = "conv4-cifar10-relation"  # of small images
+MEAN = (0.5, 0.5, 0.5)
 COUNTS = {"train": 60, "test": 40}
 
 Script = Callable[..., str]
 
 
+@pytest.fixture(autouse=True)
+def few_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose from two regularisers, and draw few labels twice: that is quick."""
+    monkeypatch.setattr(probes, "L2_GRID", (1e-2, 1e-1))
+    monkeypatch.setattr(measure, "DRAWS", 2)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the shipped model in the zoo of the test."""
-    copy = Path(shutil.copytree(zoo.SHIPPED / NAME, tmp_path / "zoo" / NAME))
-    (copy / "evaluation.json").unlink(missing_ok=True)
-    model_folder.write_manifest(copy)
-    return copy
+    return Path(shutil.copytree(zoo.SHIPPED / NAME, tmp_path / "zoo" / NAME))
+
+
+@pytest.fixture
+def model() -> rrzoo.Model:
+    return zoo.load(NAME)
 
 
 @pytest.fixture
@@ -97,8 +109,8 @@ def test_another_data_set_is_measured(
     expected = {
         f"linear probe, L2 {l2:g}": probes.linear_probe_accuracy(*data, l2=l2),
         "linear probe, the paper's (Adam, 100 epochs)": probes.adam_probe_accuracy(*data),
-        "20 nearest neighbours": probes.knn_accuracy(*data),
-        "200 nearest neighbours": probes.knn_accuracy(*data, 200),
+        "20 nearest neighbours": neighbours.knn_accuracy(*data),
+        "200 nearest neighbours": neighbours.knn_accuracy(*data, 200),
     }
     for row, value in expected.items():
         assert printed[row] == f"{value:.2%}"
@@ -106,7 +118,7 @@ def test_another_data_set_is_measured(
     assert printed["linear probe, folds"] == (
         f"{50 * sum(each):.2f} ± {100 * abs(each[0] - each[1]) / 2**0.5:.2f}% (n = 2 folds)"
     )
-    assert printed["linear probe, 10% of the labels"].endswith("(n = 5 draws)")
+    assert printed["linear probe, 10% of the labels"].endswith("(n = 2 draws)")
 
     def relate(queries: np.ndarray, hits: np.ndarray) -> np.ndarray:
         return np.stack(
@@ -117,10 +129,31 @@ def test_another_data_set_is_measured(
         )
 
     plain, anew = reranked_retrieval(*data[2:], relate, 100)
-    reports = evaluation_file.read(folder)
-    assert reports is not None
-    report = reports.reports["stl10-standin"]
-    assert (report.retrieval, report.reranked) == (plain, pytest.approx(anew, abs=1e-4))
+    known = evaluation_file.read(folder, model.config)
+    assert known is not None
+    evaluation = known.evaluations["stl10-standin"]
+    assert (evaluation.retrieval, evaluation.reranked) == (plain, pytest.approx(anew, abs=1e-4))
+    assert not evaluation.shipped_probe
+    assert model_folder.altered(folder) == []
+
+
+def test_the_models_own_data_set_is_measured_with_the_models_own_probe(
+    tmp_path: Path, script: Script, folder: Path, model: rrzoo.Model
+) -> None:
+    """One linear probe a data set: the one that `classify` uses; and what the export measured stays, if it is known."""
+    write_cifar10(tmp_path, per_class=4)
+    exported = model.evaluation
+    assert exported is not None
+    printed = script(NAME, "--data", str(tmp_path))
+    test = rrzoo.datasets.load("cifar10", "test", tmp_path)
+    right = model.classify(test.images).argmax(1) == test.labels
+    assert f"linear probe, L2 1e-05                        {right.mean():.2%}" in printed.splitlines()
+    own = zoo.load(NAME).evaluation
+    assert own is not None
+    assert (own.linear_probe, own.linear_probe_l2, own.shipped_probe) == (right.mean(), 1e-5, True)
+    assert own.class_accuracy == tuple(right[test.labels == number].mean() for number in range(10))
+    assert own.untrained is None  # of other images than these 40
+    script(NAME, "--data", str(tmp_path))
     assert model_folder.altered(folder) == []
 
 
@@ -135,10 +168,11 @@ def test_coarse_classes_and_fine_tuning_and_the_table(
     assert "40 to measure on, 20 classes" in printed
     assert "(40 images, 2 epochs)" in printed
     script(NAME, "--dataset", "cifar100", "--data", str(tmp_path))
-    head, _, fine, coarse = script("--table").splitlines()
-    assert script("--table", NAME).splitlines() == [head, _, fine, coarse]
-    assert fine.startswith(f"| `{NAME}` | CIFAR-100 (transfer) | relation | 7.6 M |")
-    assert coarse.startswith(f"| `{NAME}` | CIFAR-100, 20 superclasses (transfer) | relation | 7.6 M |")
+    head, _, *lines = script("--table").splitlines()
+    assert script("--table", NAME).splitlines() == [head, _, *lines]
+    coarse, fine = (line for line in lines if "CIFAR-100" in line)
+    assert fine.startswith(f"| `{NAME}` | CIFAR-100 (transfer) | relation | 1.5 M |")
+    assert coarse.startswith(f"| `{NAME}` | CIFAR-100, 20 superclasses (transfer) | relation | 1.5 M |")
     assert len({line.count("|") for line in (head, _, fine, coarse)}) == 1
 
 
@@ -161,8 +195,7 @@ REFUSED = {
     "classes of one image": ([NAME, "--dataset", "dir:{}/three"], "no two images of the test split"),
     "one split": ([NAME, "--dataset", "dir:{}/one"], "has one split, train"),
     "other classes": ([NAME, "--dataset", "dir:{}/two"], r"not of the same classes \(b is in one"),
-    "nothing measured": (["--table"], "no model at hand has been measured"),
-    "a table of what is not measured": (["--table", NAME], f"{NAME} has not been measured"),
+    "a table of what is not measured": (["--table", "bare"], "bare has not been measured"),
     "a table of a data set": (["--table", "--dataset", "cifar10"], "--table measures nothing"),
 }
 
@@ -174,6 +207,7 @@ def test_what_a_user_can_mend(
     monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "nothing")
     arguments, message = REFUSED[case]
     picture = next((REPOSITORY / "rrzoo" / "datasets" / "clay10" / "sheets" / "test").iterdir())
+    save(rrzoo.Model(ModelConfig("bare", Architecture("conv4", 16, MEAN, MEAN))), tmp_path / "zoo" / "bare")
     for place in ("one/a", "two/train/a", "two/test/b", "three/train/a", "three/test/a"):
         (tmp_path / place).mkdir(parents=True)
         shutil.copy(picture, tmp_path / place)

@@ -10,18 +10,18 @@ import os
 import pickle
 import re
 import runpy
-import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
 
 import rrzoo
-from conftest import REPOSITORY
+from conftest import REPOSITORY, write_cifar10
 from rrzoo import errors
 from rrzoo.store import card
 
@@ -125,7 +125,11 @@ def paper(backbone: nn.Module, head: nn.Module) -> dict[str, object]:
 PAPERS = {
     "conv4": (lambda: OldConv4(named=True), "cifar10", 64),
     "resnet8": (lambda: OldResNet([1, 1, 1], [16, 32, 64]), "cifar100", 64),
-    "resnet34": (lambda: OldResNet([3, 4, 6, 3], [64, 128, 256, 512]), "cifar10", 512),
+    "resnet18": (
+        lambda: OldResNet([2, 2, 2, 2], [64, 128, 256, 512]),
+        "cifar10",
+        512,
+    ),
 }
 
 
@@ -149,7 +153,9 @@ def test_the_papers_checkpoints(backbone: str, script: Namespace, tmp_path: Path
         torch.testing.assert_close(
             model.require_relation_head()(features[:2], features[2:]), head(pairs).squeeze(1), rtol=1e-6, atol=1e-6
         )
-    assert "imported from a checkpoint of the paper's code" in card.render(model.config)
+    text = card.render(model.config)
+    assert "imported from a checkpoint of the paper's code" in text
+    assert f"trained without labels on {dataset}" in text
 
 
 def test_the_articles_conv4(script: Namespace, tmp_path: Path) -> None:
@@ -166,10 +172,39 @@ def test_the_articles_conv4(script: Namespace, tmp_path: Path) -> None:
         model.relate([], [])
 
 
-def test_the_articles_resnet34(script: Namespace, tmp_path: Path) -> None:
-    original = lived(torchvision.models.resnet34(weights=None))
+def test_torchvisions_imagenet(script: Namespace, tmp_path: Path) -> None:
+    """Prepared as torchvision says: 224 px, ImageNet's mean and deviation; nobody claims that it saw no labels."""
+    original = lived(torchvision.models.resnet18(weights=None))
+    torch.save(original.state_dict(), tmp_path / "resnet18.pth")
+    told = script["run"](tmp_path / "resnet18.pth", "resnet18", "imagenet", "cat", "borrowed")
+    model = rrzoo.load("borrowed")
+    normalize = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
+    expected = normalize(torchvision.transforms.functional.to_tensor(picture))
+    torch.testing.assert_close(model.preprocess(picture)[0], expected, rtol=0, atol=1e-5)
+    assert "trained on imagenet" in card.render(model.config)
+    assert told.endswith("measure it with: python scripts/evaluate.py borrowed --dataset clay10")
+    torch.save(paper(OldConv4(named=True), old_head(128)), tmp_path / "old.tar")
+    with pytest.raises(errors.ModelFolderError, match="a checkpoint of the paper's code, which knows no imagenet"):
+        script["run"](tmp_path / "old.tar", "conv4", "imagenet", "cat", "other")
+
+
+def test_the_command_that_is_offered_runs(
+    script: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(state(), tmp_path / "model.tar")
+    script["main"]([str(tmp_path / "model.tar"), "--backbone", "conv4", "--dataset", "cifar10"])
+    command = capsys.readouterr().out.rstrip().rpartition("measure it with: ")[2].split()
+    assert command[:2] == ["python", "scripts/evaluate.py"]
+    write_cifar10(tmp_path, per_class=2)
+    runpy.run_path(str(REPOSITORY / command[1]))["main"]([*command[2:], "--data", str(tmp_path)])
+    assert "conv4-cifar10, CIFAR-10" in capsys.readouterr().out
+
+
+def test_the_articles_resnets(script: Namespace, tmp_path: Path) -> None:
+    original = lived(torchvision.models.resnet18(weights=None))
     torch.save(original.state_dict(), tmp_path / "model.tar")
-    told = script["run"](tmp_path / "model.tar", "resnet34", "cifar10", "cat", "big")
+    told = script["run"](tmp_path / "model.tar", "resnet18", "cifar10", "cat", "big")
     assert "left out: fc, torchvision's last layer with 1000 outputs" in told
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -242,7 +277,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_hostile_files_are_one_line(
-    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    case: str, script: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content, message = BAD[case]
     monkeypatch.chdir(tmp_path)
@@ -250,10 +285,8 @@ def test_hostile_files_are_one_line(
         Path("bad.tar").write_bytes(content)
     else:
         torch.save(content, "bad.tar")
-    monkeypatch.syspath_prepend(REPOSITORY / "scripts")
-    monkeypatch.setattr(sys, "argv", ["import_checkpoint.py", "bad.tar", "--backbone", "conv4", "--dataset", "cifar10"])
     with pytest.raises(SystemExit, match="2"):
-        runpy.run_path(str(REPOSITORY / "scripts" / "import_checkpoint.py"), run_name="__main__")
+        script["main"](["bad.tar", "--backbone", "conv4", "--dataset", "cifar10"])
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert re.search(message, line)

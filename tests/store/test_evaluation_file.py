@@ -1,23 +1,32 @@
-"""evaluation.json: strict, never half written, in step with manifest and card."""
+"""evaluation.json: never half written, in step with manifest and card, and no reason to lose a model."""
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from rrzoo import errors, hub, zoo
-from rrzoo.evaluation import report_text
-from rrzoo.evaluation.records import CalibrationBin, FineTuned, MeanStd, RelationQuality, Report, Reports
-from rrzoo.store import card, evaluation_file, model_folder
+import rrzoo
+from rrzoo import errors, hub, records, zoo
+from rrzoo.config import (
+    CalibrationBin,
+    Evaluation,
+    Evaluations,
+    FineTuned,
+    MeanStd,
+    ModelConfig,
+    RelationQuality,
+    Training,
+)
+from rrzoo.evaluation import report
+from rrzoo.store import card, evaluation_file, format_1, golden, model_folder
 
-REPORT = Report(
+TRANSFER = Evaluation(
     dataset="cifar100-20",
     data="CIFAR-100, 20 superclasses",
     split="test",
-    trained_dataset="cifar10",
-    trained_on="CIFAR-10",
     train_images=50_000,
     test_images=10_000,
     classes=20,
@@ -39,42 +48,57 @@ def folder(tmp_path: Path) -> Path:
     """A copy of the shipped model, as it was before anything was measured."""
     copy = Path(shutil.copytree(zoo.SHIPPED / "conv4-cifar10", tmp_path / "conv4-cifar10"))
     (copy / "evaluation.json").unlink(missing_ok=True)
-    (copy / "README.md").write_text(card.render(model_folder.read_config(copy)))
+    config = format_1.without_evaluation(model_folder.read_config(copy))
+    (copy / "config.json").write_text(records.to_json(config))
+    (copy / "README.md").write_text(card.render(config))
     model_folder.write_manifest(copy)
     return copy
 
 
-def reports(folder: Path) -> Reports:
-    read = evaluation_file.read(folder)
-    assert read is not None
-    return read
+def config_of(folder: Path) -> ModelConfig:
+    return model_folder.read_config(folder)
 
 
-def test_a_report_enters_file_manifest_and_card(folder: Path) -> None:
+def read(folder: Path) -> Evaluations | None:
+    return evaluation_file.read(folder, config_of(folder))
+
+
+def evaluations(folder: Path) -> dict[str, Evaluation]:
+    known = read(folder)
+    assert known is not None
+    return known.evaluations
+
+
+def test_a_measurement_enters_file_manifest_and_card(folder: Path) -> None:
     before = model_folder.read_manifest(folder).sha256
-    assert evaluation_file.read(folder) is None
-    assert evaluation_file.add(folder, REPORT)
-    assert reports(folder).reports == {"cifar100-20": REPORT}
+    assert read(folder) is None
+    assert rrzoo.load(f"dir:{folder}").evaluation is None
+    assert evaluation_file.add(folder, TRANSFER)
+    assert evaluations(folder) == {"cifar100-20": TRANSFER}
     after = model_folder.read_manifest(folder).sha256
     assert {name: digest for name, digest in after.items() if name != "evaluation.json"} == before
     assert model_folder.altered(folder) == []
-    assert (folder / "README.md").read_text() == card.render(model_folder.read_config(folder), reports(folder))
+    assert (folder / "README.md").read_text() == card.render(config_of(folder), evaluations(folder))
     assert "evaluation.json (" in hub.publish(folder, hub.Source("me/conv4-cifar10"), dry_run=True)
     assert not list(folder.glob(".*"))
 
-    own = dataclasses.replace(REPORT, dataset="cifar10", data="CIFAR-10", linear_probe=0.6)
+    own = dataclasses.replace(TRANSFER, dataset="cifar10", data="CIFAR-10", linear_probe=0.6, shipped_probe=True)
     assert evaluation_file.add(folder, own)
-    assert reports(folder).reports == {"cifar10": own, "cifar100-20": REPORT}
+    assert evaluations(folder) == {"cifar10": own, "cifar100-20": TRANSFER}
     assert evaluation_file.add(folder, dataclasses.replace(own, linear_probe=0.7))
-    assert reports(folder).reports["cifar10"].linear_probe == 0.7
+    assert evaluations(folder)["cifar10"].linear_probe == 0.7
+    loaded = rrzoo.load(f"dir:{folder}").evaluation
+    assert loaded is not None
+    assert loaded.linear_probe == 0.7
+    assert "linear probe 70.0% on CIFAR-10, test split" in zoo_line(folder)
     assert model_folder.altered(folder) == []
 
 
 def test_the_card_has_every_figure(folder: Path) -> None:
-    evaluation_file.add(folder, dataclasses.replace(REPORT, fine_tuned={"100%": FineTuned(0.71, 50_000, 10)}))
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, fine_tuned={"100%": FineTuned(0.71, 50_000, 10)}))
     text = (folder / "README.md").read_text()
     for part in (
-        "### Transfer from CIFAR-10 to CIFAR-100, 20 superclasses, test split\n",
+        "### Transfer from CIFAR-10 (JPEG-coded copy) to CIFAR-100, 20 superclasses, test split\n",
         "| linear probe, L2 1e-05 | 50.00% |",
         "| linear probe, 1% of the labels | 31.00 ± 1.20% (n = 5 draws) |",
         "| fine-tuning, 100% of the labels | 71.00% (50,000 images, 10 epochs) |",
@@ -84,47 +108,47 @@ def test_the_card_has_every_figure(folder: Path) -> None:
         "| 0.910 | 0.800 | 5 |",
     ):
         assert part in text
-    assert text.index("## Accuracy") < text.index("## Evaluation in detail") < text.index("## Training")
+    assert text.index("## Evaluation in detail") < text.index("## Intended use") < text.index("## Training")
 
 
 def test_a_model_without_a_relation_head(folder: Path) -> None:
-    evaluation_file.add(folder, dataclasses.replace(REPORT, reranked=None, relation=None))
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, reranked=None, relation=None))
     text = (folder / "README.md").read_text()
     assert "| retrieval, mean average precision | 20.00% |" in text
     assert "relation score, AUC" not in text
-    line = report_text.table([(model_folder.read_config(folder), reports(folder))]).splitlines()[-1]
+    line = report.table([(config_of(folder), evaluations(folder))]).splitlines()[-1]
     assert line.endswith("| 20.00% | - | - | - | - |")
 
 
 def test_what_fine_tuning_reached_stays_while_weights_and_data_do(folder: Path) -> None:
     tuned = {"100%": FineTuned(0.71, 50_000, 10)}
-    evaluation_file.add(folder, dataclasses.replace(REPORT, fine_tuned=tuned))
-    evaluation_file.add(folder, dataclasses.replace(REPORT, linear_probe=0.51))
-    assert reports(folder).reports["cifar100-20"].fine_tuned == tuned
-    evaluation_file.add(folder, dataclasses.replace(REPORT, train_images=49_999))
-    assert reports(folder).reports["cifar100-20"].fine_tuned == {}
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, fine_tuned=tuned))
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, linear_probe=0.51))
+    assert evaluations(folder)["cifar100-20"].fine_tuned == tuned
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, train_images=49_999))
+    assert evaluations(folder)["cifar100-20"].fine_tuned == {}
 
 
 def test_an_edited_card_stays(folder: Path) -> None:
     edited = (folder / "README.md").read_text() + "\nOur own words.\n"
     (folder / "README.md").write_text(edited)
-    assert not evaluation_file.add(folder, REPORT)
+    assert not evaluation_file.add(folder, TRANSFER)
     assert (folder / "README.md").read_text() == edited
     assert model_folder.altered(folder) == []
 
 
-def test_reports_on_other_weights_are_refused_and_replaced(folder: Path) -> None:
-    evaluation_file.add(folder, dataclasses.replace(REPORT, dataset="cifar10"))
+def test_measurements_of_other_weights_are_refused_and_replaced(folder: Path) -> None:
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, dataset="cifar10"))
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
     with pytest.raises(errors.ModelFolderError, match=r"model\.safetensors changed since the export"):
         evaluation_file.check(folder)
     model_folder.write_manifest(folder)  # trained anew
     with pytest.raises(errors.ModelFolderError, match=r"other weights: run python scripts/evaluate\.py conv4-cifar10"):
-        evaluation_file.read(folder)
+        read(folder)
     evaluation_file.check(folder)
-    evaluation_file.add(folder, REPORT)
-    assert list(reports(folder).reports) == ["cifar100-20"]
+    evaluation_file.add(folder, TRANSFER)
+    assert list(evaluations(folder)) == ["cifar100-20"]
 
 
 def test_an_interruption_is_noticed_and_mended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,43 +161,92 @@ def test_an_interruption_is_noticed_and_mended(folder: Path, monkeypatch: pytest
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(errors.ModelFolderError, match="can't be updated: no space left"):
-        evaluation_file.add(folder, REPORT)
+        evaluation_file.add(folder, TRANSFER)
     monkeypatch.undo()
     evaluation_file.check(folder)  # what is unfinished does not stand in the way
-    model_folder.verify(folder)
-    evaluation_file.add(folder, REPORT)
+    golden.verify(folder)
+    evaluation_file.add(folder, TRANSFER)
     assert model_folder.altered(folder) == []
-
-
-def report_with(**fields: object) -> str:
-    return json.dumps({"weights": "0", "reports": {"x": dataclasses.asdict(REPORT) | fields}})
 
 
 DAMAGE = {
     "cut": ('{"weights": "', "can't be read"),
     "a list": ("[]", "an object is needed"),
-    "unknown field": (report_with(colour=1), "unknown field 'colour'"),
-    "newer": ('{"weights": "0", "reports": {}, "format": 9}', "format 9, this version reads 1: upgrade"),
-    "no number": (report_with(seconds=""), r"x\.seconds is ''"),
-    "infinite": (report_with(seconds=1e999), r"x\.seconds is inf"),
+    "no weights": ('{"evaluations": {}, "format": 2}', "lacks the field 'weights'"),
+    "newer": ('{"weights": "0", "evaluations": {}, "format": 9}', "format 9, this version reads 2: upgrade"),
+    "nested": ("[" * 100_000, "nested too deeply"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_named(folder: Path, damage: str) -> None:
+def test_damage_is_named_where_it_would_be_written_over(folder: Path, damage: str) -> None:
+    """A model can be used all the same: what it computes does not depend on what was measured."""
     content, message = DAMAGE[damage]
     (folder / "evaluation.json").write_text(content)
-    for refuses in (evaluation_file.read, evaluation_file.check):
+    for refuses in (read, evaluation_file.check):
         with pytest.raises(errors.ModelFolderError, match=message):
             refuses(folder)
+    assert rrzoo.load(f"dir:{folder}").evaluation is None
+
+
+def test_what_newer_versions_measure_stays(folder: Path) -> None:
+    """Unknown figures, and those of another form, are kept as they came while others are added."""
+    own = dataclasses.replace(TRANSFER, dataset="cifar10", shipped_probe=True)
+    evaluation_file.add(folder, own)
+    path = folder / "evaluation.json"
+    content = json.loads(path.read_text())
+    content["evaluations"]["cifar10"] |= {"robustness": [0.25, "x"], "folds": "ten", "knn": {"20": 0.4, "50": None}}
+    content["evaluations"]["later"] = {"another": "form"}
+    content |= {"measured_by": {"rrzoo": "9"}}
+    path.write_text(json.dumps(content))
+    assert evaluations(folder) == {"cifar10": own}
+    evaluation_file.add(folder, TRANSFER)
+    evaluation_file.add(folder, dataclasses.replace(own, paper_probe=0.75))
+    content["evaluations"]["cifar10"]["paper_probe"] = 0.75
+    content["evaluations"]["cifar100-20"] = json.loads(json.dumps(dataclasses.asdict(TRANSFER)))
+    assert json.loads(path.read_text()) == content
+    evaluation_file.add(folder, dataclasses.replace(own, train_images=49_999))  # other images: nothing of it is kept
+    assert set(json.loads(path.read_text())["evaluations"]["cifar10"]) == {
+        field.name for field in dataclasses.fields(Evaluation)
+    }
+
+
+def test_a_card_shows_one_linear_probe_a_data_set(folder: Path) -> None:
+    own = dataclasses.replace(TRANSFER, dataset="cifar10", data="CIFAR-10", linear_probe=0.6125, shipped_probe=True)
+    evaluation_file.add(folder, own)
+    evaluation_file.add(folder, TRANSFER)
+    text = (folder / "README.md").read_text()
+    assert text.count("| linear probe, L2") == 1  # of the transfer
+    assert text.count("61.25%") == 1
+    assert "solved to convergence, with L2 1e-05 " in text
+
+
+def test_fine_tuning_names_its_optimiser(folder: Path) -> None:
+    evaluation_file.add(folder, dataclasses.replace(TRANSFER, fine_tuned={"100%": FineTuned(0.71, 50_000, 10)}))
+    assert (
+        "Fine-tuning: backbone and classifier, on random crops and mirrored images, with Muon, n = 1."
+        in (folder / "README.md").read_text()
+    )
+
+
+def zoo_line(folder: Path) -> str:
+    """Return what the zoo says of a model."""
+    copy = Path(os.environ["RRZOO_ZOO"]) / folder.name
+    shutil.copytree(folder, copy)
+    line = rrzoo.list_models()[folder.name]
+    shutil.rmtree(copy)
+    return line
 
 
 def test_the_subject_says_what_a_data_set_is_to_the_model() -> None:
+    recipe = model_folder.read_config(zoo.SHIPPED / "conv4-cifar10").training.recipe
+
     def subject(dataset: str, trained: str) -> str:
-        return dataclasses.replace(REPORT, dataset=dataset, trained_dataset=trained, trained_on=trained).subject
+        training = Training(dataclasses.replace(recipe, dataset=trained), data=trained)
+        return report.subject(dataclasses.replace(TRANSFER, dataset=dataset), training)
 
     data = "CIFAR-100, 20 superclasses, test split"
     assert subject("cifar10", "cifar10") == f"{data}, the data set it was pre-trained on"
     assert subject("cifar100-20", "cifar100") == f"{data}, the images it was pre-trained on with other classes"
     assert subject("cifar100-20", "tinyimagenet") == f"transfer from tinyimagenet to {data}"
-    assert subject("cifar10", "") == data
+    assert report.subject(TRANSFER, None) == data

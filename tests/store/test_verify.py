@@ -1,7 +1,6 @@
 """`python -m rrzoo verify`: what is as it was exported passes, and every difference is one line and status 2."""
 
 import dataclasses
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,11 +10,18 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import rrzoo
-from rrzoo import datasets, zoo
+from rrzoo import datasets, records, zoo
 from rrzoo.__main__ import main
+from rrzoo.config import Evaluation, Evaluations
 from rrzoo.store import model_folder, verify
 
-SHIPPED = zoo.SHIPPED / "conv4-cifar10"
+NAME = "conv4-cifar10-relation"  # of small images
+SHIPPED = zoo.SHIPPED / NAME
+
+
+@pytest.fixture(scope="module")
+def model() -> rrzoo.Model:
+    return rrzoo.load(NAME)
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_what_is_as_it_was_passes(folder: Path, here: None, capsys: pytest.CaptureFixture[str]) -> None:
     listed = len(model_folder.read_manifest(SHIPPED).sha256)
-    for name in ("conv4-cifar10", "copy", f"dir:{folder}"):
+    for name in (NAME, "copy", f"dir:{folder}"):
         main(["verify", name])
         files, outputs = capsys.readouterr().out.splitlines()
         assert files == f"{listed} files have the SHA-256 that manifest.json lists"
@@ -87,19 +93,17 @@ def describe(folder: Path, model: rrzoo.Model, by: float = 0.0, images: str = ""
     right = float((model.classify(clay.images).argmax(1) == clay.labels).mean())
     config = model.config
     assert config.training is not None
-    assert config.evaluation is not None
-    evaluation = dataclasses.replace(
-        config.evaluation,
-        data=images or "clay10 (rendered clay figures), test split",
-        test_images=len(clay),
-        linear_probe=right + by,
-    )
+    assert config.training.recipe is not None
+    data = images or "clay10 (rendered clay figures)"
+    evaluation = Evaluation("clay10", data, "test", 100, len(clay), 10, right + by, shipped_probe=True)
     training = dataclasses.replace(
         config.training, recipe=dataclasses.replace(config.training.recipe, dataset="clay10")
     )
     architecture = dataclasses.replace(config.architecture, classes=clay.classes)
-    changed = dataclasses.replace(config, architecture=architecture, training=training, evaluation=evaluation)
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(changed)))
+    changed = dataclasses.replace(config, architecture=architecture, training=training)
+    (folder / "config.json").write_text(records.to_json(changed))
+    weights = model_folder.read_manifest(folder).sha256["model.safetensors"]
+    (folder / "evaluation.json").write_text(records.to_json(Evaluations(weights, {"clay10": evaluation})))
     model_folder.write_manifest(folder)
 
 
@@ -108,13 +112,13 @@ def test_the_cards_accuracy_is_measured_again(
 ) -> None:
     describe(folder, model)
     main(["verify", "copy", "--data"])
-    assert "of clay10 (rendered clay figures), test split right, as its card says" in capsys.readouterr().out
+    assert "of clay10 (rendered clay figures), test split right" in capsys.readouterr().out
     describe(folder, model, by=0.01)
     assert "right, its card says" in refused(capsys, "copy", "--data")
 
 
 def test_other_images_are_not_compared(folder: Path, model: rrzoo.Model, capsys: pytest.CaptureFixture[str]) -> None:
-    describe(folder, model, images="STL-10, test split")
+    describe(folder, model, images="STL-10")
     assert "its accuracy can't be compared" in refused(capsys, "copy", "--data")
 
 

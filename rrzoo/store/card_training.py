@@ -1,0 +1,61 @@
+"""The part of a model card that says how the model was trained: as much of it as is known."""
+
+from rrzoo.config import Recipe, Training
+
+LOSSES = {"bce": "binary cross-entropy of all pairs", "focal": "focal loss of all pairs, gamma 2"}
+JOINED = {"cat": "concatenated", "sum": "added", "mean": "averaged", "max": "joined by their maximum"}
+
+
+def section(training: Training) -> str:
+    """Return the section of the card."""
+    recipe = training.recipe
+    rows = {
+        "images": _images(training),
+        "licence of the images": training.licence,
+        **(_recipe_rows(recipe, training) if recipe else {}),
+        "time": "" if training.minutes is None else f"{training.minutes:.1f} minutes",
+        "machine": training.machine,
+        "versions": ", ".join(f"{name} {version}" for name, version in training.versions.items()),
+        "date": training.date,
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
+    return f"## Training\n\n| | |\n|---|---|\n{table}\n"
+
+
+def _images(training: Training) -> str:
+    parts = [training.data] if training.data else []
+    if training.recipe:
+        parts += [f"{training.recipe.split} split", training.labels]
+    count = [] if training.images is None else [f"{training.images:,}"]
+    return " of ".join([*count, *([", ".join(parts)] if parts else [])])
+
+
+def _recipe_rows(recipe: Recipe, training: Training) -> dict[str, str]:
+    decay = f", falling linearly to 0 from {recipe.decay_start:.0%} of the steps on" if recipe.decay_start < 1 else ""
+    seen = "" if training.views_seen is None else f", {training.views_seen:,} seen in all"
+    return {
+        "backbone": f"{recipe.backbone}, {recipe.image_size} x {recipe.image_size} px",
+        **_test_size_row(recipe),
+        "pretext task": recipe.pretext,
+        "views": f"K = {recipe.views} of each image{seen}",
+        "batch": f"{recipe.batch_size} images, {recipe.batch_size * recipe.views:,} views",
+        "epochs": f"{recipe.epochs}" if training.epochs_done is None else f"{training.epochs_done} of {recipe.epochs}",
+        **_relation_rows(recipe),
+        "optimiser": f"{recipe.optimizer.capitalize()}, learning rate {recipe.learning_rate:g}{decay or ', constant'}",
+        "seed": f"{recipe.seed}",
+    }
+
+
+def _relation_rows(recipe: Recipe) -> dict[str, str]:
+    if recipe.pretext != "relation":
+        return {}
+    joined, loss = JOINED.get(recipe.aggregation, recipe.aggregation), LOSSES.get(recipe.loss, recipe.loss)
+    return {"pairs": f"two features {joined}", "loss": loss}
+
+
+def _test_size_row(recipe: Recipe) -> dict[str, str]:
+    size = recipe.test_size
+    if size is None:
+        return {}
+    why = "since crops show things larger than whole images do (arXiv 1906.06423)"
+    return {"images afterwards": f"scaled to {size} x {size} px, {why}"}

@@ -1,0 +1,49 @@
+"""From a model folder to a model."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from rrzoo import errors
+from rrzoo.model import Model
+from rrzoo.store import evaluation_file, model_folder
+from rrzoo.store.model_folder import CONFIG, WEIGHTS
+
+
+def load(folder: Path, device: str | torch.device = "cpu") -> Model:
+    """Read a model folder; the model is in eval mode.
+
+    Raises:
+        errors.ModelFolderError: the folder or a file is missing, damaged, or not what config.json describes.
+    """
+    if not folder.is_dir():
+        raise errors.ModelFolderError(f"{folder} is not a folder: name one that holds {CONFIG} and {WEIGHTS}")
+    config = model_folder.read_config(folder)
+    try:
+        with torch.random.fork_rng(devices=[]):  # the random weights to be replaced cost no one their random numbers
+            model = Model(config, folder)
+        model.load_state_dict(_finite(load_file(folder / WEIGHTS)), strict=True)
+    except FileNotFoundError:
+        raise errors.ModelFolderError(f"{folder} has no {WEIGHTS}: fetch or export the model again") from None
+    except errors.ArgumentError as problem:  # of the architecture
+        raise errors.ModelFolderError(f"{folder / CONFIG}: {problem}") from None
+    except (SafetensorError, OSError) as problem:
+        raise errors.ModelFolderError(
+            f"{folder / WEIGHTS} is cut short or no safetensors file ({problem}): fetch or export it again"
+        ) from None
+    except (RuntimeError, ValueError) as problem:
+        first = str(problem).splitlines()[-1].strip()
+        raise errors.ModelFolderError(
+            f"{folder / WEIGHTS} does not fit {CONFIG} ({first}): the two are not of one model"
+        ) from None
+    model.evaluation = evaluation_file.own(folder, config)
+    return model.to(device)
+
+
+def _finite(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} holds values that are not finite")
+    return tensors

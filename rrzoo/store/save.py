@@ -1,0 +1,53 @@
+"""From a model to a model folder."""
+
+from pathlib import Path
+
+from safetensors.numpy import save as save_arrays
+from safetensors.torch import save as save_tensors
+
+from rrzoo import errors, files, records
+from rrzoo.config import Evaluation, Evaluations
+from rrzoo.gallery import Gallery, storage
+from rrzoo.model import Model
+from rrzoo.store import card, format_1, golden, model_folder
+
+
+def save(model: Model, folder: Path, gallery: Gallery | None = None, evaluation: Evaluation | None = None) -> None:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        model: what to write.
+        folder: to be made.
+        gallery: of this model, if it shall have one.
+        evaluation: what was measured of these very weights, if anything was.
+
+    Raises:
+        errors.ModelFolderError: there is something at `folder` already, or it can't be written.
+    """
+    if folder.exists():
+        raise errors.ModelFolderError(f"{folder} is already there: move it away, or export to another place")
+    config = format_1.without_evaluation(model.config)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+    weights = save_tensors(tensors)
+    images = golden.golden_images(config.architecture.image_size)
+    outputs = save_arrays({"images": images, **golden.golden_outputs(model, images)})
+    evaluations = {} if evaluation is None else {evaluation.dataset: evaluation}
+    content: dict[str, str | bytes] = {
+        model_folder.CONFIG: records.to_json(config),
+        model_folder.WEIGHTS: weights,
+        model_folder.GOLDEN: outputs,
+        model_folder.CARD: card.render(config, evaluations),
+    }
+    if evaluations:
+        content[model_folder.EVALUATION] = records.to_json(Evaluations(files.sha256(weights), evaluations))
+    try:
+        with files.new_folder(folder) as unfinished:
+            for name, one in content.items():
+                files.write(unfinished / name, one)
+            if gallery is not None:
+                gallery.save(unfinished / storage.FOLDER)
+            model_folder.write_manifest(unfinished)
+    except OSError as problem:
+        raise errors.ModelFolderError(
+            f"{folder} can't be written ({problem}): make room, or export elsewhere"
+        ) from None

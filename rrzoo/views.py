@@ -168,7 +168,8 @@ class _Uniform:
     def _mix(z: np.ndarray) -> np.ndarray:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        mixed: np.ndarray = z ^ (z >> np.uint64(31))
+        return mixed
 
 
 def make(
@@ -199,7 +200,7 @@ def make(
         if out is None:
             return views
         if out.ndim == 5:
-            out[:, 1:-1, 1:-1] = views.unflatten(0, (-1, out.shape[4])).permute(0, 3, 4, 2, 1)
+            out[:, 1:-1, 1:-1] = torch.unflatten(views, 0, (-1, out.shape[4])).permute(0, 3, 4, 2, 1)
             return out
         return out.copy_(views)
     if out is None:

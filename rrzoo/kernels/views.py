@@ -361,7 +361,7 @@ def make(pixels, parameters, mean, std, out):
     count, height, width, _ = pixels.shape
     size = out.shape[1] - 2 if blocked else out.shape[-1]
     drawn = np.empty(len(parameters), DRAWN)
-    for field in DRAWN.fields:
+    for field in DRAWN.names:
         drawn[field] = getattr(parameters, field)
     planes = np.empty(3 * count * height * width + PADDING, np.uint8)[:-PADDING].reshape(count, 3, height, width)
     # views that are a power of two of bytes apart would drive each other out of the cache: so the padding

@@ -41,7 +41,7 @@ def procedure(generate: Callable[..., None]) -> Any:
         return types.void(*[types.int64] * count), code
 
     typed.__name__, typed.__doc__ = generate.__name__, generate.__doc__
-    typed.__signature__ = inspect.signature(generate)  # type: ignore[attr-defined]  # numba asks for it
+    typed.__signature__ = inspect.signature(generate)  # numba asks for it
     return intrinsic(typed)
 
 

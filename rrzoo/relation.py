@@ -118,8 +118,12 @@ class RelationHead(nn.Module):
         first, second, shift = plan
         image = torch.arange(batch_size, device=features.device)
         rolled = (image - shift.unsqueeze(1)) % batch_size  # (P, M)
-        positive = self._join(left[first], right[second])  # (P, M, 256)
-        negative = self._join(left[first], right[second.unsqueeze(1), rolled])
+        # not by brackets: their gradient is summed in any order, so that a run would not repeat
+        rows = (second.unsqueeze(1) * batch_size + rolled).flatten()
+        others = right.flatten(0, 1).index_select(0, rows).view(-1, batch_size, right.shape[2])  # (P, M, ...)
+        ours = left.index_select(0, first)
+        positive = self._join(ours, right.index_select(0, second))  # (P, M, 256)
+        negative = self._join(ours, others)
         logits = self._score(torch.stack([positive, negative]).flatten(0, 2))  # (2 * P * M,)
         positive, negative = logits.chunk(2)
         return positive, negative

@@ -70,7 +70,10 @@ class RelativePosition(Pretext):
         The hidden layer is linear in the two features, so each is multiplied once, not once a pair.
         """
         first, second = (F.linear(features, weight) for weight in self.hidden.weight.chunk(2, dim=1))
-        hidden = first[self.first] + second[self.second] + self.hidden.bias  # (40, M, 128)
+        # not by brackets: their gradient is summed in any order, so that a run would not repeat
+        hidden = (
+            first.index_select(0, self.first) + second.index_select(0, self.second) + self.hidden.bias
+        )  # (40, M, 128)
         logits: Tensor = self.classifier(torch.relu(hidden))
         return logits.flatten(0, 1)
 

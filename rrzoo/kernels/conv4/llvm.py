@@ -14,7 +14,8 @@ import numba
 from numba import types
 from numba.core import cgutils, codegen
 
-LANES = 16
+from rrzoo.kernels.conv4.workspace import LANES
+
 BYTES = 4 * LANES  # of one vector
 
 intrinsic: Any = numba.extending.intrinsic  # its type hints do not know that the first argument goes away

@@ -283,6 +283,7 @@ def test_a_second_process_compiles_nothing_and_avx2_gives_the_same_numbers():
     assert cached() == first
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_what_it_is_there_for(monkeypatch):
     """Its failures are silent in training, where the first process then compiles all: here they are not."""
     codes = []

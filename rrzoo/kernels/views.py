@@ -61,7 +61,7 @@ def _taps(length, size):
 def _weigh(length, size, flip, level, first, weights):
     """Write which pixels of a crop make up each output pixel o: weights[k, o] of pixel first[o] + k, `level` in all.
 
-    The triangle filter of `rrzoo.views._bilinear_weights`. An enlarged crop has two pixels for each output pixel;
+    The triangle filter of `rrzoo.views.making`. An enlarged crop has two pixels for each output pixel;
     then all of `first` is written, and what is beyond `size` repeats the border.
 
     Args:

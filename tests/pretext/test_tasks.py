@@ -208,7 +208,7 @@ def test_random_numbers_of_tasks_are_not_those_of_views(dataset: Dataset) -> Non
     assert numbers.shape == (3, 4)
     assert len(np.unique(numbers)) == 12
     assert (numbers == views.uniform(0, 0, batch.indices, 2, 3)).all()
-    assert not np.isin(numbers, views._Uniform(0, 0, batch.indices, 2)(np.arange(views.UNUSED))).any()
+    assert not np.isin(numbers, views.drawing._Uniform(0, 0, batch.indices, 2)(np.arange(views.UNUSED))).any()
     alone = step.batch(0, np.array([4])).uniform(3, per_image=2)
     np.testing.assert_array_equal(alone, numbers[:, 1::2])  # whatever the batch
 

@@ -39,6 +39,7 @@ class Recipe:
     # px, side of what images are scaled to once training is over; None: image_size. Random crops show things larger
     # than they are in whole images; enlarging these makes up for it (Touvron et al. 2019, arXiv 1906.06423)
     test_size: int | None = None
+    options: dict[str, float] | None = None  # of the pretext task, by name; None: the task's defaults
 
     @property
     def model_size(self) -> int:

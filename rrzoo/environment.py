@@ -14,32 +14,38 @@ from pathlib import Path
 import numpy as np
 import torch
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # parameters of mallopt(3)
-KEPT = 2**31 - 1, 0  # bytes free above which memory goes back; blocks that may be the system's own
-USUAL = 128 * 1024, 65_536  # the same by default
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # parameters of mallopt(3)
+KEEP = {
+    TRIM_THRESHOLD: 2**31 - 1,  # bytes free above which memory goes back
+    MMAP_MAX: 0,  # blocks that may be the system's own
+}
+# Once any of these was set, glibc no longer raises its thresholds with the sizes that a process uses, and there is no
+# way back. So they end where it would have raised them at most (mallopt(3), M_MMAP_THRESHOLD): left at 128 KB, they
+# would have every later block above that cleared by the system.
+PUT_BACK = {TRIM_THRESHOLD: 64 * 2**20, MMAP_THRESHOLD: 32 * 2**20, MMAP_MAX: 65_536}
 
 
 @contextmanager
 def keep_memory() -> Iterator[None]:
     """Keep freed memory until the end, then give it back. Also a decorator. Does nothing where glibc is not used.
 
-    Meanwhile the process stays as large as it ever was.
+    Meanwhile the process stays as large as it ever was. Afterwards it keeps up to 64 MB of what it frees.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
         return
     libc = ctypes.CDLL(None)
-    _set(libc, *KEPT)
+    _set(libc, KEEP)
     try:
         yield
     finally:
-        _set(libc, *USUAL)
+        _set(libc, PUT_BACK)
         libc.malloc_trim(0)
 
 
-def _set(libc: ctypes.CDLL, threshold: int, blocks: int) -> None:
-    libc.mallopt(TRIM_THRESHOLD, threshold)
-    libc.mallopt(MMAP_MAX, blocks)
+def _set(libc: ctypes.CDLL, parameters: dict[int, int]) -> None:
+    for parameter, value in parameters.items():
+        libc.mallopt(parameter, value)
 
 
 def machine() -> str:

@@ -107,6 +107,7 @@ def check(recipe: Recipe) -> Recipe:
             what = {"pretext": "pretext task"}.get(field, field)
             raise errors.ArgumentError(f"no {what} is called {chosen!r}: {errors.choices(chosen, known)}")
     task = pretext.TASKS[recipe.pretext]
+    task.read_options(recipe)
     _at_least("views", recipe.views, task.least_views, task.why_least_views)
     _at_least("batch_size", recipe.batch_size, 2, "negative pairs need a second image")
     _at_least("image_size", recipe.image_size, SMALLEST_INPUT, "the backbones halve the image three times")

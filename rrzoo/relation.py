@@ -23,14 +23,14 @@ HIDDEN = 256  # units of the relation head
 AGGREGATIONS = ("cat", "sum", "mean", "max")
 
 
-def pair_plan(views: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+def pair_plan(views: int, batch_size: int, device: torch.device | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Say which views make pairs, and by how much the second is rolled within the batch to make negatives.
 
     Algorithm 1 of the paper: for every two views i < j, M positive pairs (i, m)-(j, m) and M negative pairs
     (i, m)-(j, m - shift); the shift goes 1, 2, ... M - 1, 1, ... so that no negative pair is of one image.
 
     Returns:
-        first view i, second view j, shift: int64 (P,) each, P = K (K - 1) / 2.
+        first view i, second view j, shift: int64 (P,) each, P = K (K - 1) / 2, on `device`.
 
     Raises:
         errors.ArgumentError: K < 2 or M < 2, where there is no pair of views, or no second image.
@@ -39,8 +39,8 @@ def pair_plan(views: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
         raise errors.ArgumentError(f"views is {views}: a relation needs at least two views of an image")
     if batch_size < 2:
         raise errors.ArgumentError(f"the batch is {batch_size} image: a negative pair needs at least two images")
-    first, second = torch.triu_indices(views, views, offset=1)
-    shift = torch.arange(len(first)) % (batch_size - 1) + 1
+    first, second = torch.triu_indices(views, views, offset=1, device=device)
+    shift = torch.arange(len(first), device=device) % (batch_size - 1) + 1
     return first, second, shift
 
 
@@ -103,7 +103,7 @@ class RelationHead(nn.Module):
             errors.ArgumentError: K < 2 or M < 2, or the features are not K views each.
         """
         batch_size = len(features) // max(views, 1)
-        plan = pair_plan(views, batch_size)
+        plan = pair_plan(views, batch_size, features.device)
         if len(features) != views * batch_size:
             raise errors.ArgumentError(
                 f"{len(features)} features arrived: {views} views each need a multiple of {views}"
@@ -115,11 +115,15 @@ class RelationHead(nn.Module):
             )
             positive, negative = logits.flatten(1)
             return positive, negative
-        first, second, shift = (index.to(features.device) for index in plan)
+        first, second, shift = plan
         image = torch.arange(batch_size, device=features.device)
         rolled = (image - shift.unsqueeze(1)) % batch_size  # (P, M)
-        positive = self._join(left[first], right[second])  # (P, M, 256)
-        negative = self._join(left[first], right[second.unsqueeze(1), rolled])
+        # not by brackets: their gradient is summed in any order, so that a run would not repeat
+        rows = (second.unsqueeze(1) * batch_size + rolled).flatten()
+        others = right.flatten(0, 1).index_select(0, rows).view(-1, batch_size, right.shape[2])  # (P, M, ...)
+        ours = left.index_select(0, first)
+        positive = self._join(ours, right.index_select(0, second))  # (P, M, 256)
+        negative = self._join(ours, others)
         logits = self._score(torch.stack([positive, negative]).flatten(0, 2))  # (2 * P * M,)
         positive, negative = logits.chunk(2)
         return positive, negative
@@ -138,14 +142,16 @@ class RelationHead(nn.Module):
     def _join(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the hidden activations (..., 256) of pairs of `_project`'s rows."""
         if self.aggregation == "max":
-            return self.linear1(torch.maximum(first, second))
+            hidden: Tensor = self.linear1(torch.maximum(first, second))
+            return hidden
         return first + second + self.linear1.bias
 
     def _compiles(self, rows: Tensor) -> bool:
         return self.training and self.aggregation != "max" and rows.device.type == "cpu" and rows.dtype == torch.float32
 
     def _score(self, hidden: Tensor) -> Tensor:
-        return self.linear2(self.relu(self.bn1(hidden))).squeeze(1)
+        logits: Tensor = self.linear2(self.relu(self.bn1(hidden)))
+        return logits.squeeze(1)
 
 
 def bce_loss(positive: Tensor, negative: Tensor) -> Tensor:

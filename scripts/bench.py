@@ -134,7 +134,7 @@ def backbone(setting: Setting) -> Iterator[Row]:
             inputs = conv4.unblock(inputs).contiguous()
         plain = backbones.create("conv4")
         seconds, reference_seconds = alternate(
-            lambda step=step, inputs=inputs: step.extract(inputs).sum().backward(),
+            lambda step=step, inputs=inputs: step.task.extract(inputs).sum().backward(),
             lambda plain=plain, inputs=inputs: plain(inputs).sum().backward(),
             rounds=3 if setting.quick else 9,
         )

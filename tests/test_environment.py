@@ -1,4 +1,4 @@
-"""Memory is kept between steps, and given back after the last."""
+"""Memory is kept between steps, and given back after the last; later allocations cost what they always did."""
 
 import platform
 
@@ -39,3 +39,26 @@ def test_a_second_step_asks_the_system_for_nothing() -> None:
     assert more > 150  # MB
     assert after < 20
     assert again > 100  # as it was
+
+
+AFTERWARDS = """
+import resource, torch
+from rrzoo import environment
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        block = torch.ones(400_000)  # 1.6 MB
+        del block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with environment.keep_memory():
+    pass
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs Linux with glibc")
+def test_blocks_that_come_and_go_afterwards_are_not_cleared_by_the_system_each_time() -> None:
+    assert int(run_python(AFTERWARDS)) < 1000  # 400 pages each, if they were

@@ -30,7 +30,7 @@ LAYERS = [
     {"__main__"},
 ]
 ONLY_USERS = {
-    "faiss": {"gallery", "pretext"},
+    "faiss": {"gallery"},
     "torchvision": {"backbones"},
     "huggingface_hub": {"hub"},
     "gradio": {"demo"},

@@ -12,7 +12,8 @@ from torchvision import transforms
 from torchvision.transforms.v2 import functional
 
 from rrzoo import errors, views
-from rrzoo.views import BRIGHTNESS, CONTRAST, HUE, SATURATION, ViewParameters
+from rrzoo.views import ViewParameters
+from rrzoo.views.drawing import BRIGHTNESS, CONTRAST, HUE, SATURATION
 
 MEAN = torch.tensor([0.49, 0.48, 0.44])
 STD = torch.tensor([0.25, 0.24, 0.26])
@@ -94,7 +95,7 @@ def test_blocked_views_equal_torch(monkeypatch: pytest.MonkeyPatch, height: int,
     drawn = views.draw(8, 0, np.arange(6), 8, height, width)
     blocked = [torch.full((3, size + 2, size + 2, 3, 16), 7.0) for _ in range(2)]
     views.make(images, drawn, size, MEAN, STD, out=blocked[0])
-    monkeypatch.setattr(views, "_kernel", lambda: None)
+    monkeypatch.setattr(views.making, "_kernel", lambda: None)
     views.make(images, drawn, size, MEAN, STD, out=blocked[1])
     expected = views.apply(images, drawn, size, MEAN, STD)
     for out in blocked:
@@ -217,7 +218,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_without_numba_the_torch_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     images = photographs(4, 32, 32)
     drawn = views.draw(0, 0, np.arange(4), 2, 32, 32)
-    monkeypatch.setattr(views, "_kernel", lambda: None)
+    monkeypatch.setattr(views.making, "_kernel", lambda: None)
     out = torch.empty(8, 3, 32, 32)
     expected = views.apply(images, drawn, 32, MEAN, STD)
     assert torch.equal(views.make(images, drawn, 32, MEAN, STD), expected)

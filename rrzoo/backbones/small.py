@@ -41,11 +41,13 @@ class Conv4(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, 64) float."""
-        return self.layer4(self.layer3(self.layer2(self.layer1(images)))).flatten(1)
+        pooled: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(images))))
+        return pooled.flatten(1)
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, 64, H / 8, W / 8) float, the last layer without its pooling."""
-        return self.layer4[:-1](self.layer3(self.layer2(self.layer1(images))))
+        maps: Tensor = self.layer4[:-1](self.layer3(self.layer2(self.layer1(images))))
+        return maps
 
 
 class BasicBlock(nn.Module):
@@ -101,7 +103,8 @@ class SmallResNet(Backbone):
     def feature_map(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, 64, H / 4, W / 4) float."""
         x = torch.relu(self.bn1(self.conv1(images)))
-        return self.layer3(self.layer2(self.layer1(x)))
+        maps: Tensor = self.layer3(self.layer2(self.layer1(x)))
+        return maps
 
 
 def initialise(module: nn.Module) -> None:

@@ -18,10 +18,12 @@ class TorchvisionResNet(Backbone):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, feature_size) float."""
-        return self.resnet(images)
+        features: Tensor = self.resnet(images)
+        return features
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) float to (N, feature_size, H / 32, W / 32) float."""
         net = self.resnet
         x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
-        return net.layer4(net.layer3(net.layer2(net.layer1(x))))
+        maps: Tensor = net.layer4(net.layer3(net.layer2(net.layer1(x))))
+        return maps

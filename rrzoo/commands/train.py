@@ -158,9 +158,7 @@ def estimate(chosen: Recipe) -> float:
     begun = time.perf_counter()
     task.start_epoch(0, figures)
     beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image
-    step = training.TrainStep(task, figures)
-    if few is not chosen:
-        step.extract = task.backbone.feature_map if task.uses_feature_maps else task.backbone
+    step = training.TrainStep(task, figures, fast=few is chosen)
     batch = np.arange(few.batch_size)
     step(0, batch)  # compiles
     begun = time.perf_counter()

@@ -72,7 +72,7 @@ def fine_tune(
         classifier.weight.copy_(torch.from_numpy(weight))
         classifier.bias.copy_(torch.from_numpy(bias))
     optimizer = Muon([*tuned.backbone.parameters(), *classifier.parameters()], LEARNING_RATE)
-    architecture, extract, made = model.config.architecture, conv4.fast(tuned.backbone), None
+    architecture, extract, view_buffer = model.config.architecture, conv4.fast(tuned.backbone), None
     mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
     batch_size = min(BATCH, len(rows))
     steps = epochs * (len(rows) // batch_size)
@@ -82,11 +82,12 @@ def fine_tune(
     for step, batch in enumerate(progress(batches, steps, batch_size) if progress else batches):
         images = train.images[batch]
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-        made = views.make(pixels, draw_crops(random, *images.shape[:3]), architecture.image_size, mean, std, out=made)
-        loss = F.cross_entropy(classifier(extract(made)), labels[batch])
+        crops = draw_crops(random, *images.shape[:3])
+        view_buffer = views.make(pixels, crops, architecture.image_size, mean, std, out=view_buffer)
+        loss = F.cross_entropy(classifier(extract(view_buffer)), labels[batch])
         if not math.isfinite(loss.item()):
             raise errors.TrainingError(f"the loss is {loss.item()} at step {step + 1} of {steps} of fine-tuning")
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.learning_rate = LEARNING_RATE * (1 - step / steps)
         optimizer.step()
     return tuned.eval(), classifier

@@ -145,7 +145,7 @@ def _sum_signs(plan, own, partner, grad_one, grad_other, sums):
 
 @_jit()
 def share(plan, grad, turned, totals):
-    """Sum each row's gradients of logits (2, P, M); turn those of negative pairs to the rows of the second side."""
+    """Sum each row's gradients of logits (2, P, M); roll those of negative pairs to the rows of the second side."""
     first, second, shift = plan
     images = grad.shape[2]
     for p in range(len(shift)):

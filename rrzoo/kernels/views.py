@@ -6,18 +6,28 @@ branches or divisions, so that LLVM turns them into vector instructions. Every v
 don't depend on the number of threads.
 
 All loops are in this one file because numba's cache notices changes only of the file that holds the entry point; the
-steps that are written in LLVM's language are in `pixels`.
+steps that are written in LLVM's language are in `vectors`.
 """
 
 import numba
 import numpy as np
 
-from rrzoo.kernels.pixels import LANES, SQUARE, UNPACKED, mix_lines, mix_pixels, split, turn, where_above, where_equal
+from rrzoo.kernels.vectors import (
+    SQUARE,
+    UNPACKED,
+    WIDTH,
+    mix_lines,
+    mix_pixels,
+    split,
+    transpose,
+    where_above,
+    where_equal,
+)
 
 f32 = np.float32
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # as in `rrzoo.views`, which imports this module
 STRIP = 1024  # pixels of a view that are treated together: 12 KB
-PADDING = LANES + 1  # elements that may be read or written beyond the last one of some arrays
+PADDING = WIDTH + 1  # elements that may be read or written beyond the last one of some arrays
 DRAWN = np.dtype(  # of one row of `ViewParameters`
     [(name, np.int64) for name in ("top", "left", "height", "width")]
     + [(name, np.bool_) for name in ("flip", "jitter", "grey")]
@@ -51,7 +61,7 @@ def _taps(length, size):
 def _weigh(length, size, flip, level, first, weights):
     """Write which pixels of a crop make up each output pixel o: weights[k, o] of pixel first[o] + k, `level` in all.
 
-    The triangle filter of `rrzoo.views._bilinear_weights`. An enlarged crop has two pixels for each output pixel;
+    The triangle filter of `rrzoo.views.making`. An enlarged crop has two pixels for each output pixel;
     then all of `first` is written, and what is beyond `size` repeats the border.
 
     Args:
@@ -95,17 +105,17 @@ def _weigh_crop(drawn, size, scratch):
     _weigh(drawn.width, size, drawn.flip, f32(1), first, weights)
     if drawn.width > size:
         return
-    for g in range(len(bases)):  # the first pixels of LANES neighbours are less than LANES apart: count from the lowest
+    for g in range(len(bases)):  # the first pixels of WIDTH neighbours are less than WIDTH apart: count from the lowest
         start = _start(g, size)
-        bases[g] = min(first[start], first[start + LANES - 1])
-        for j in range(LANES):
+        bases[g] = min(first[start], first[start + WIDTH - 1])
+        for j in range(WIDTH):
             indices[g, j] = first[start + j] - bases[g]
 
 
 @compiled
 def _start(group, size):
-    """Return the first column of LANES output columns: groups overlap where LANES does not divide `size`."""
-    return max(min(group * LANES, size - LANES), 0)
+    """Return the first column of WIDTH output columns: groups overlap where WIDTH does not divide `size`."""
+    return max(min(group * WIDTH, size - WIDTH), 0)
 
 
 @compiled
@@ -118,7 +128,7 @@ def _scale_rows(plane, drawn, size, start, stop, lines, first, weights):
             line = lines.ctypes.data + (y - start) * lines.strides[0]
             above = corner + first[y] * plane.strides[0]
             below = corner + min(first[y] + 1, drawn.height - 1) * plane.strides[0]
-            vectors = (drawn.width + LANES - 1) // LANES
+            vectors = (drawn.width + WIDTH - 1) // WIDTH
             mix_lines(weights[0, y], above, weights[1, y], below, line, vectors)
         else:
             total = lines[y - start]
@@ -277,17 +287,17 @@ def _finish(view, start, stop, drawn, mean):
 @compiled
 def _scratch(height, width, size):
     """Return room for what making one view takes."""
-    groups = (size + LANES - 1) // LANES
+    groups = (size + WIDTH - 1) // WIDTH
     taps = _taps(max(height, width), size)
     return (
-        np.empty(groups * LANES, np.int32),  # first row of each output row
-        np.empty((taps, groups * LANES), np.float32),  # weights of rows
-        np.empty(groups * LANES, np.int32),  # first column of each output column
-        np.empty((taps, groups * LANES), np.float32),  # weights of columns
-        np.empty(groups, np.int32),  # first column of each LANES output columns
-        np.empty((groups, LANES), np.int32),  # columns of the output columns, from there on
+        np.empty(groups * WIDTH, np.int32),  # first row of each output row
+        np.empty((taps, groups * WIDTH), np.float32),  # weights of rows
+        np.empty(groups * WIDTH, np.int32),  # first column of each output column
+        np.empty((taps, groups * WIDTH), np.float32),  # weights of columns
+        np.empty(groups, np.int32),  # first column of each WIDTH output columns
+        np.empty((groups, WIDTH), np.int32),  # columns of the output columns, from there on
         # lines of the crop, scaled, as many as a strip has; no read beyond a line meets a NaN
-        np.zeros((_strip_rows(size), width + LANES + max(PADDING, taps)), np.float32),
+        np.zeros((_strip_rows(size), width + WIDTH + max(PADDING, taps)), np.float32),
     )
 
 
@@ -335,7 +345,7 @@ def _make_blocks(pixels, planes, drawn, size, scale, offset, room, out):
                 for x in range(0, size, SQUARE):
                     for c in range(3):
                         for j in range(0, block_size, SQUARE):
-                            turn(
+                            transpose(
                                 views.ctypes.data + j * views.strides[0] + 4 * (c * area + y * size + x),
                                 views.strides[0],
                                 out.ctypes.data + block * out.strides[0] + (y + 1) * out.strides[1]
@@ -361,7 +371,7 @@ def make(pixels, parameters, mean, std, out):
     count, height, width, _ = pixels.shape
     size = out.shape[1] - 2 if blocked else out.shape[-1]
     drawn = np.empty(len(parameters), DRAWN)
-    for field in DRAWN.fields:
+    for field in DRAWN.names:
         drawn[field] = getattr(parameters, field)
     planes = np.empty(3 * count * height * width + PADDING, np.uint8)[:-PADDING].reshape(count, 3, height, width)
     # views that are a power of two of bytes apart would drive each other out of the cache: so the padding

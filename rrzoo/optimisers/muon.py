@@ -34,17 +34,12 @@ class Muon:
         self.moments = [torch.zeros_like(parameter) for parameter in self.parameters if is_matrix(parameter)]
         self.adam = Adam([parameter for parameter in self.parameters if not is_matrix(parameter)], learning_rate)
 
-    def step(self) -> None:
-        """Move every parameter against its gradient, then forget the gradients. Parameters without one stay."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # waking a second one takes longer than products of such small matrices
-        try:
-            self._step()
-        finally:
-            torch.set_num_threads(threads)
-
     @torch.no_grad()
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Move every parameter against its gradient, then forget the gradients. Parameters without one stay.
+
+        Torch's number of threads decides the last bits of products of large matrices.
+        """
         self.adam.learning_rate = ADAM_SHARE * self.learning_rate
         self.adam.step()
         for matrix, moment in zip(filter(is_matrix, self.parameters), self.moments, strict=True):
@@ -58,7 +53,7 @@ class Muon:
 
     def state(self, names: Iterable[str]) -> dict[str, Tensor]:
         """Return all that a resumed run needs, by the names of the parameters."""
-        matrices, others = self._parted(names)
+        matrices, others = self._split(names)
         moments = {f"moment.{name}": moment for name, moment in zip(matrices, self.moments, strict=True)}
         return moments | self.adam.state(others)
 
@@ -68,12 +63,12 @@ class Muon:
         Raises:
             KeyError: a name is missing.
         """
-        matrices, others = self._parted(names)
+        matrices, others = self._split(names)
         self.adam.load_state(others, tensors)
         for name, moment in zip(matrices, self.moments, strict=True):
             moment.copy_(tensors[f"moment.{name}"])
 
-    def _parted(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    def _split(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """Return the names of matrices, and those of all other parameters."""
         named = list(zip(names, self.parameters, strict=True))
         return [name for name, p in named if is_matrix(p)], [name for name, p in named if not is_matrix(p)]

@@ -37,7 +37,7 @@ def create(recipe: Recipe, backbone: Backbone, dataset: Dataset) -> Pretext:
     """Return the recipe's pretext task, around a backbone; its own layers have random weights.
 
     Raises:
-        errors.ArgumentError: the recipe's number of views is not for this task.
+        errors.ArgumentError: the recipe's number of views, or an option, is not for this task.
         errors.DatasetError: the task needs labels that are not there.
     """
     return TASKS[recipe.pretext](recipe, backbone, dataset)

@@ -28,7 +28,6 @@ SPREAD = 5.0  # deviation of the Gaussian that weights them, and that smooths th
 UNIFORM = 0.5  # lambda, share of the uniform distribution that frequencies are mixed with before rebalancing
 TEMPERATURE = 0.38  # of the annealed mean
 SAMPLE = 2000  # images that frequencies of colours are counted in
-BLACK, WHITE = torch.zeros(3), torch.ones(3)  # "mean" and "deviation" of views that stay in 0..1
 
 
 class Colorization(Pretext):
@@ -36,10 +35,17 @@ class Colorization(Pretext):
 
     uses_feature_maps = True
 
+    bins: Tensor  # (Q, 2)
+    rebalancing: Tensor  # (Q,)
+    black: Tensor  # (3,), "mean" and ...
+    white: Tensor  # (3,), "deviation" of views that stay in 0..1
+
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the decoder's random weights, and count the colours of the data set."""
         super().__init__(recipe, backbone, dataset)
-        self.bins = colour_bins()  # (Q, 2)
+        self.register_buffer("bins", colour_bins(), persistent=False)
+        self.register_buffer("black", torch.zeros(3), persistent=False)
+        self.register_buffer("white", torch.ones(3), persistent=False)
         self.decoder = nn.Sequential(
             nn.Conv2d(backbone.feature_size, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, len(self.bins), 1)
         )
@@ -47,7 +53,7 @@ class Colorization(Pretext):
         images = torch.from_numpy(np.ascontiguousarray(dataset.images[rows])).permute(0, 3, 1, 2)
         index, weight = soft_encode(lab(images.float() / 255)[:, 1:], self.bins)
         frequency = torch.zeros(len(self.bins)).index_add_(0, index.flatten(), weight.flatten())
-        self.rebalancing = rebalance(frequency / frequency.sum(), self.bins)  # (Q,)
+        self.register_buffer("rebalancing", rebalance(frequency / frequency.sum(), self.bins), persistent=False)
 
     def draw(self, batch: Batch) -> views.ViewParameters:
         """Draw grey views: cut, scaled and flipped as always, their colours not changed but taken away."""
@@ -61,7 +67,7 @@ class Colorization(Pretext):
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the rebalanced cross-entropy; the log shows how far annealed means are from the colours, in ab."""
         logits = self.decoder(features).log_softmax(1)  # (K * M, Q, h, w)
-        colours = lab(views.make(batch.images, self.coloured(batch), logits.shape[-1], BLACK, WHITE))[:, 1:]
+        colours = lab(views.make(batch.images, self.coloured(batch), logits.shape[-1], self.black, self.white))[:, 1:]
         index, weight = soft_encode(colours, self.bins)
         loss = colour_loss(logits, index, weight, self.rebalancing)
         with torch.no_grad():
@@ -72,7 +78,7 @@ class Colorization(Pretext):
 def lab(rgb: Tensor) -> Tensor:
     """Turn sRGB (N, 3, H, W) in 0..1 into CIE L*a*b* (N, 3, H, W), white point D65: L in 0..100."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    xyz = torch.einsum("xc,nchw->nxhw", TO_XYZ, linear)  # 1 is white
+    xyz = torch.einsum("xc,nchw->nxhw", TO_XYZ.to(rgb.device), linear)  # 1 is white
     root = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     x, y, z = root.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
@@ -88,11 +94,12 @@ def colour_bins() -> Tensor:
     """Return the centres of the bins of a and b that sRGB reaches, float (261, 2), in units of a and b."""
     level = torch.arange(0, 256, 3) / 255
     rgb = torch.cartesian_prod(level, level, level).T.reshape(1, 3, -1, 1)
-    return (lab(rgb)[0, 1:, :, 0].T / GRID).round().unique(dim=0) * GRID
+    bins: Tensor = torch.unique((lab(rgb)[0, 1:, :, 0].T / GRID).round(), dim=0)
+    return bins * GRID
 
 
 def soft_encode(colours: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
-    """MeanStd colours over their nearest bins, weighted by a Gaussian of the distance (section 2.2).
+    """Spread colours over their nearest bins, weighted by a Gaussian of the distance (section 2.2).
 
     Args:
         colours: float (N, 2, H, W), a and b.

@@ -35,7 +35,7 @@ class Counting(Pretext):
         super().__init__(recipe, backbone, dataset)
         if recipe.views != TILES + 1:
             raise errors.ArgumentError(f"views is {recipe.views}: counting needs {TILES + 1}, four tiles and the whole")
-        self.size = half_size(recipe)
+        self.view_size = half_size(recipe)
         self.counter = nn.Sequential(
             nn.Linear(backbone.feature_size, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, COUNTS), nn.ReLU()
         )

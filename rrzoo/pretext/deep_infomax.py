@@ -34,7 +34,7 @@ class DeepInfoMax(Pretext):
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss; the log shows how often a place scores above all places of other images."""
-        places = features.flatten(2).transpose(1, 2).unflatten(0, (-1, len(batch)))  # (K, M, P, D)
+        places = torch.unflatten(features.flatten(2).transpose(1, 2), 0, (-1, len(batch)))  # (K, M, P, D)
         summaries, places = self.of_summaries(places.mean(2)), self.of_places(places)
         scores = torch.einsum("kid,kjpd->kijp", summaries, places)
         own, other = split(scores)
@@ -53,7 +53,8 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Project rows."""
-        return self.norm(self.deep(x) + self.shortcut(x))
+        projected: Tensor = self.norm(self.deep(x) + self.shortcut(x))
+        return projected
 
 
 def split(scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from rrzoo import errors, views
 from rrzoo.backbones import Backbone
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
+from rrzoo.pretext import kmeans
 from rrzoo.pretext.task import Batch, Pretext
 
 CLUSTERS = 100  # k
@@ -32,6 +33,9 @@ BLOCK = 512  # images at a time
 class DeepCluster(Pretext):
     """Every epoch clusters the features of all images, then learns the clusters as if they were labels."""
 
+    clusters: Tensor  # int64 (N,), of each image
+    cluster_weights: Tensor  # float32 (CLUSTERS,)
+
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Make the classifier; its weights are drawn anew in every epoch."""
         super().__init__(recipe, backbone, dataset)
@@ -40,7 +44,8 @@ class DeepCluster(Pretext):
                 f"{dataset.name} has {len(dataset)} images: DeepCluster needs at least {CLUSTERS}, one for each cluster"
             )
         self.classifier = nn.Linear(backbone.feature_size, CLUSTERS)
-        self.clusters = torch.zeros(len(dataset), dtype=torch.int64)  # of each image
+        self.register_buffer("clusters", torch.zeros(len(dataset), dtype=torch.int64), persistent=False)
+        self.register_buffer("cluster_weights", torch.ones(CLUSTERS), persistent=False)
 
     def draw(self, batch: Batch) -> views.ViewParameters:
         """Draw K views of each image, cut, scaled and flipped as always, in their own colours."""
@@ -51,31 +56,35 @@ class DeepCluster(Pretext):
     def start_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Cluster all images, and forget the classifier: the clusters' numbers have no meaning from epoch to epoch."""
         seed = int(np.random.default_rng([self.recipe.seed, epoch]).integers(2**31))
-        self.clusters = torch.from_numpy(cluster(whiten(self.features(dataset)), CLUSTERS, seed))
+        self.clusters = kmeans.cluster(whiten(self.features(dataset)), CLUSTERS, ITERATIONS, seed)
         size = torch.bincount(self.clusters, minlength=CLUSTERS)
-        self.weight = len(dataset) / (CLUSTERS * size.clamp(min=1).float())
+        self.cluster_weights = len(dataset) / (CLUSTERS * size.clamp(min=1).float())
         with torch.no_grad():
-            self.classifier.weight.normal_(0, 0.01, generator=torch.Generator().manual_seed(seed))
+            weight = torch.empty(self.classifier.weight.shape)
+            self.classifier.weight.copy_(weight.normal_(0, 0.01, generator=torch.Generator().manual_seed(seed)))
             self.classifier.bias.zero_()
 
     @torch.no_grad()
-    def features(self, dataset: Dataset) -> np.ndarray:
+    def features(self, dataset: Dataset) -> Tensor:
         """Return the features of all images, whole and not augmented, float32 (N, D)."""
-        mean, std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
-        found = []
+        device = self.clusters.device
+        mean, std = (torch.tensor(values, device=device) for values in (dataset.mean, dataset.std))
+        features = []
         self.backbone.eval()
         for start in range(0, len(dataset), BLOCK):
-            images = torch.from_numpy(np.ascontiguousarray(dataset.images[start : start + BLOCK])).permute(0, 3, 1, 2)
-            made = views.make(images, whole(len(images), *images.shape[2:]), self.recipe.image_size, mean, std)
-            found.append(self.backbone(made).numpy())
+            pixels = torch.from_numpy(np.ascontiguousarray(dataset.images[start : start + BLOCK])).to(device)
+            images = pixels.permute(0, 3, 1, 2)
+            crops = whole(len(images), *images.shape[2:])
+            features.append(self.backbone(views.make(images, crops, self.recipe.image_size, mean, std)))
         self.backbone.train()
-        return np.concatenate(found)
+        return torch.cat(features)
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the clusters, each weighted alike whatever its size, and the share told right."""
-        cluster = self.clusters[torch.from_numpy(batch.numbers)].repeat(self.recipe.views)
+        indices = torch.from_numpy(batch.indices).to(features.device)
+        cluster = self.clusters[indices].repeat(self.recipe.views)
         logits = self.classifier(features)
-        loss = (F.cross_entropy(logits, cluster, reduction="none") * self.weight[cluster]).mean()
+        loss = (F.cross_entropy(logits, cluster, reduction="none") * self.cluster_weights[cluster]).mean()
         return loss, {"accuracy": (logits.argmax(1) == cluster).float().mean()}
 
 
@@ -86,7 +95,7 @@ def whole(count: int, height: int, width: int) -> views.ViewParameters:
     return views.crops((height - side) // 2, (width - side) // 2, side, side, plain, plain)
 
 
-def whiten(features: np.ndarray) -> np.ndarray:
+def whiten(features: Tensor) -> Tensor:
     """Turn features (N, D) to their 16 first principal axes, scale these to variance 1, then each row to length 1.
 
     Axes with less than a millionth of the largest variance are left out: they are of units that never fire.
@@ -94,25 +103,7 @@ def whiten(features: np.ndarray) -> np.ndarray:
     Returns:
         float32 (N, at most 16).
     """
-    centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
-    variance, axes = np.linalg.eigh(centred.T @ centred / len(centred))
-    kept = np.flatnonzero(variance > LEAST_VARIANCE * variance[-1])[-AXES:]  # ascending
-    white = centred @ (axes[:, kept] / np.sqrt(variance[kept]))
-    return (white / np.linalg.norm(white, axis=1, keepdims=True)).astype(np.float32)
-
-
-def cluster(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Return the k-means cluster of each row of features (N, D), int64 (N,); FAISS splits clusters that get empty."""
-    import faiss  # slow to import, and of use here only
-
-    faiss.omp_set_num_threads(1)
-    kmeans = faiss.Kmeans(
-        features.shape[1],
-        clusters,
-        niter=ITERATIONS,
-        seed=seed,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(features),
-    )
-    kmeans.train(features)
-    return kmeans.index.search(features, 1)[1].ravel()
+    centred = features.double() - features.mean(0, dtype=torch.float64)
+    variance, axes = torch.linalg.eigh(centred.T @ centred / len(centred))
+    kept = (variance > LEAST_VARIANCE * variance[-1]).nonzero().squeeze(1)[-AXES:]  # ascending
+    return F.normalize(centred @ (axes[:, kept] / variance[kept].sqrt())).float()

@@ -35,13 +35,16 @@ class Jigsaw(Pretext):
 
     least_views = 9
     why_least_views = "the puzzle has nine tiles"
+    needs_plain_layout = True
+    permutations: Tensor  # int64 (100, 9)
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the classifier's random weights."""
         super().__init__(recipe, backbone, dataset)
         patches.check(recipe)
-        self.size = half_size(recipe)  # patches are a quarter of their region, so twice enlarged at least
-        self.permutations = torch.from_numpy(permutation_set(PERMUTATIONS, PATCHES)).long()
+        self.view_size = half_size(recipe)  # patches are a quarter of their region, so twice enlarged at least
+        permutations = torch.from_numpy(permutation_set(PERMUTATIONS, PATCHES)).long()
+        self.register_buffer("permutations", permutations, persistent=False)
         self.classifier = nn.Sequential(
             nn.Linear(PATCHES * backbone.feature_size, HIDDEN),
             nn.BatchNorm1d(HIDDEN),
@@ -53,20 +56,21 @@ class Jigsaw(Pretext):
         """Draw the nine patches of each image, three images in ten without colours."""
         return patches.draw(batch, grey=batch.uniform(UNUSED + 1)[UNUSED] < GREY_PROBABILITY)
 
-    def inputs(self, made: Tensor, batch: Batch) -> Tensor:
+    def transform_views(self, views: Tensor, batch: Batch) -> Tensor:
         """Give every colour of every patch mean 0 and deviation 1: both are alike in neighbours."""
-        return F.instance_norm(made, eps=FLAT)
+        return F.instance_norm(views, eps=FLAT)
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Shuffle each image's patches; return the cross-entropy of the permutations, and the share told right."""
-        answer = torch.from_numpy((batch.uniform(UNUSED + 2)[UNUSED + 1] * PERMUTATIONS).astype(np.int64))
+        drawn = (batch.uniform(UNUSED + 2)[UNUSED + 1] * PERMUTATIONS).astype(np.int64)
+        answer = torch.from_numpy(drawn).to(features.device)
         logits = self.classifier(shuffle(features.view(PATCHES, len(batch), -1), self.permutations[answer]).flatten(1))
         return F.cross_entropy(logits, answer), {"accuracy": (logits.argmax(1) == answer).float().mean()}
 
 
 def shuffle(features: Tensor, permutations: Tensor) -> Tensor:
     """Put patch permutations[m, i] of image m in place i: (9, M, D) and int64 (M, 9) -> (M, 9, D)."""
-    return features[permutations, torch.arange(features.shape[1]).unsqueeze(1)]
+    return features[permutations, torch.arange(features.shape[1], device=features.device).unsqueeze(1)]
 
 
 @functools.cache

@@ -8,6 +8,7 @@ that covers a random region; one hidden layer of 128 units. Colours are dropped 
 since small backbones would learn nothing about colours, and they are dropped to 0, not to faint noise.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,25 +31,32 @@ class RelativePosition(Pretext):
 
     least_views = 9
     why_least_views = "patches are cut on a grid of 3 x 3"
+    needs_plain_layout = True
+    first: Tensor  # int64 (40,): all pairs of patches, ...
+    second: Tensor  # int64 (40,)
+    direction: Tensor  # int64 (40,): ... and the way from first to second
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the classifier's random weights."""
         super().__init__(recipe, backbone, dataset)
         patches.check(recipe)
-        self.size = half_size(recipe)  # patches are a quarter of their region, so twice enlarged at least
+        self.view_size = half_size(recipe)  # patches are a quarter of their region, so twice enlarged at least
         self.hidden = nn.Linear(2 * backbone.feature_size, HIDDEN)
         self.classifier = nn.Linear(HIDDEN, DIRECTIONS)
-        self.first, self.second, self.direction = neighbours()
+        for name, indices in zip(("first", "second", "direction"), neighbours(), strict=True):
+            self.register_buffer(name, indices, persistent=False)
 
     def draw(self, batch: Batch) -> views.ViewParameters:
         """Draw the nine patches of each image."""
         return patches.draw(batch)
 
-    def inputs(self, made: Tensor, batch: Batch) -> Tensor:
+    def transform_views(self, views: Tensor, batch: Batch) -> Tensor:
         """Drop two of the three colours of every other patch, by chance: set them to 0, the mean."""
-        which, drawn = torch.from_numpy(batch.uniform(UNUSED + 2, PATCHES)[UNUSED:])
-        kept = F.one_hot((which * 3).long(), 3) + (drawn >= DROP_PROBABILITY).unsqueeze(1)
-        return made * kept.clamp(max=1).view(-1, 3, 1, 1)
+        which, drawn = batch.uniform(UNUSED + 2, PATCHES)[UNUSED:]
+        kept = (np.arange(3) == (which * 3).astype(np.int64)[:, np.newaxis]) | (drawn >= DROP_PROBABILITY)[
+            :, np.newaxis
+        ]
+        return views * torch.from_numpy(kept).to(views.device).view(-1, 3, 1, 1)
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the directions of all 40 pairs, and the share told right."""
@@ -62,8 +70,12 @@ class RelativePosition(Pretext):
         The hidden layer is linear in the two features, so each is multiplied once, not once a pair.
         """
         first, second = (F.linear(features, weight) for weight in self.hidden.weight.chunk(2, dim=1))
-        hidden = first[self.first] + second[self.second] + self.hidden.bias  # (40, M, 128)
-        return self.classifier(torch.relu(hidden)).flatten(0, 1)
+        # not by brackets: their gradient is summed in any order, so that a run would not repeat
+        hidden = (
+            first.index_select(0, self.first) + second.index_select(0, self.second) + self.hidden.bias
+        )  # (40, M, 128)
+        logits: Tensor = self.classifier(torch.relu(hidden))
+        return logits.flatten(0, 1)
 
 
 def neighbours() -> tuple[Tensor, Tensor, Tensor]:

@@ -22,6 +22,7 @@ class Rotation(Pretext):
 
     least_views = 4
     why_least_views = "a view is turned four ways"
+    needs_plain_layout = True
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the classifier's random weights."""
@@ -35,14 +36,14 @@ class Rotation(Pretext):
     def draw(self, batch: Batch) -> views.ViewParameters:
         """Draw K / 4 views of each image."""
         size = batch.images.shape[2:]
-        return views.draw(batch.seed, batch.epoch, batch.numbers, self.recipe.views // TURNS, *size)
+        return views.draw(batch.seed, batch.epoch, batch.indices, self.recipe.views // TURNS, *size)
 
-    def inputs(self, made: Tensor, batch: Batch) -> Tensor:
+    def transform_views(self, views: Tensor, batch: Batch) -> Tensor:
         """Return all views as they are, then all turned by 90 degrees, by 180, by 270."""
-        return torch.cat([made.rot90(turn, (2, 3)) for turn in range(TURNS)])
+        return torch.cat([views.rot90(turn, (2, 3)) for turn in range(TURNS)])
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the turns, and the share told right."""
         logits = self.classifier(features)
-        turns = torch.arange(TURNS).repeat_interleave(len(features) // TURNS)
+        turns = torch.arange(TURNS, device=features.device).repeat_interleave(len(features) // TURNS)
         return F.cross_entropy(logits, turns), {"accuracy": (logits.argmax(1) == turns).float().mean()}

@@ -1,8 +1,11 @@
 """SimCLR (Chen et al. 2020, arXiv 2002.05709): find the other view of one's image among all views of the batch.
 
-NT-Xent at temperature 0.5, best for CIFAR-10 in appendix B.9, on a projection with one hidden layer and ReLU to 128
-numbers. Scaled down: the hidden layer has 256 units, as many as the relation head's, not 2048.
+NT-Xent, by default at temperature 0.5, best for CIFAR-10 in appendix B.9, on a projection with one hidden layer and
+ReLU to 128 numbers. Scaled down: the hidden layer has 256 units, as many as the relation head's, not 2048.
 """
+
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +16,6 @@ from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.pretext.task import Batch, Pretext
 
-TEMPERATURE = 0.5
 HIDDEN, PROJECTED = 256, 128  # units of the projection
 
 
@@ -22,6 +24,7 @@ class SimCLR(Pretext):
 
     least_views = 2
     why_least_views = "SimCLR contrasts views of an image"
+    default_options: ClassVar[Mapping[str, float]] = {"temperature": 0.5}
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Draw the projection's random weights."""
@@ -32,16 +35,16 @@ class SimCLR(Pretext):
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Contrast all views; the log shows how often a view of one's own image is the most similar of all."""
-        logits = similarities(self.projection(features))
+        logits = similarities(self.projection(features), self.options["temperature"])
         nearest = logits.detach().argmax(1)
-        image = torch.arange(len(logits)) % len(batch)
+        image = torch.arange(len(logits), device=logits.device) % len(batch)
         return nt_xent(logits, len(batch)), {"accuracy": (image[nearest] == image).float().mean()}
 
 
-def similarities(projected: Tensor) -> Tensor:
+def similarities(projected: Tensor, temperature: float) -> Tensor:
     """Return cosine similarities over the temperature, (N, N), of rows (N, P); a row with itself: -inf."""
     unit = F.normalize(projected)
-    return (unit @ unit.T / TEMPERATURE).fill_diagonal_(-torch.inf)
+    return (unit @ unit.T / temperature).fill_diagonal_(-torch.inf)
 
 
 def nt_xent(logits: Tensor, batch_size: int) -> Tensor:
@@ -51,6 +54,7 @@ def nt_xent(logits: Tensor, batch_size: int) -> Tensor:
     """
     views = len(logits) // batch_size
     log_probability = logits.log_softmax(1).view(views, batch_size, views, batch_size)
-    first, second = (~torch.eye(views, dtype=torch.bool)).nonzero(as_tuple=True)
     own = log_probability.diagonal(dim1=1, dim2=3)  # (K, K, M): of the views of one's own image
-    return -own[first, second].mean()
+    other = torch.arange(views * (views - 1), device=logits.device)
+    other += other // views + 1  # all of K x K places but the diagonal
+    return -own.flatten(0, 1)[other].mean()

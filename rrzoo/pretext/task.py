@@ -1,12 +1,15 @@
-"""What a pretext task is: from a batch of images to views, to what the backbone sees, to a loss.
+"""What a pretext task is: a module that turns the views of a batch of images into a loss.
 
-    batch -> draw -> (views are made) -> inputs -> (backbone) -> loss
+    batch -> draw -> (views are made) -> task(views, batch): transform_views -> extract -> loss
 
-`rrzoo.train` does what is in brackets, the same for every task. Everything random in a task comes from `draw`'s
+The training step does what is in brackets, the same for every task. Everything random in a task comes from `draw`'s
 generator or `Batch.uniform`, so that it depends on (seed, epoch, image, view) alone and a run can be resumed.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -23,14 +26,14 @@ class Batch:
     """M images of one step."""
 
     images: Tensor  # uint8 (M, 3, H, W)
-    numbers: np.ndarray  # int64 (M,), of the images within the data set
+    indices: np.ndarray  # int64 (M,), of the images within the data set
     labels: Tensor | None  # int64 (M,), where the data set has any
     seed: int  # of the run
     epoch: int  # from 0
 
     def __len__(self) -> int:
         """Return M."""
-        return len(self.numbers)
+        return len(self.indices)
 
     def uniform(self, count: int, per_image: int = 1) -> np.ndarray:
         """Return random numbers in [0, 1) that depend on seed, epoch and image alone; `views.draw` uses others.
@@ -42,7 +45,7 @@ class Batch:
         Returns:
             float64 (count, K * M), in the order of views.
         """
-        return views.uniform(self.seed, self.epoch, self.numbers, per_image, count)
+        return views.uniform(self.seed, self.epoch, self.indices, per_image, count)
 
 
 def half_size(recipe: Recipe) -> int:
@@ -65,29 +68,56 @@ class Pretext(nn.Module):
     K, `recipe.views`, counts for every task the pictures of one image that go through the backbone in a step, be they
     whole views, patches or turned copies. They come in the order of `views.ViewParameters`: the first of all M images,
     then the second of all M, ...
+
+    Constant tensors are buffers that are not persistent, and what a batch brings goes to the device of the features:
+    a task runs on whatever device it was moved to.
     """
 
-    least_views = 1  # K, the fewest views of an image that the task can use
-    why_least_views = "an image has to be seen"
-    uses_feature_maps = False  # whether `loss` takes feature maps (K * M, D, h, w) instead of features (K * M, D)
+    least_views: ClassVar[int] = 1  # K, the fewest views of an image that the task can use
+    why_least_views: ClassVar[str] = "an image has to be seen"
+    default_options: ClassVar[Mapping[str, float]] = {}  # of the task, all above 0; a recipe may change them
+    uses_feature_maps: ClassVar[bool] = False  # `loss` takes feature maps (K * M, D, h, w), not features (K * M, D)
+    needs_plain_layout: ClassVar[bool] = False  # `transform_views` takes (N, 3, S, S) only, not blocked views
 
     def __init__(self, recipe: Recipe, backbone: Backbone, dataset: Dataset) -> None:
         """Keep backbone and recipe. A task draws the random weights of its own layers here, after this.
 
         Args:
-            recipe: seed, K, M, image size.
+            recipe: seed, K, M, image size, options of the task.
             backbone: to be trained.
             dataset: to be trained on; not kept.
 
         Raises:
-            errors.ArgumentError: the recipe's K is not for this task.
+            errors.ArgumentError: the recipe's K or options are not for this task.
             errors.DatasetError: the task needs labels that are not there.
         """
         super().__init__()
         self.recipe = recipe
+        self.options = self.read_options(recipe)
         self.backbone = backbone
-        self.size = recipe.image_size  # px, side of the views that are made
+        # from what `transform_views` returns to what `loss` takes; the training step may put in a faster equal
+        self.extract: Callable[[Tensor], Tensor] = (
+            backbone.feature_map if self.uses_feature_maps else backbone.__call__  # the module itself would be a child
+        )
+        self.view_size = recipe.image_size  # px, side of the views that are made
         self.relation_head: RelationHead | None = None  # of the task that trains one: it stays with the model
+
+    @classmethod
+    def read_options(cls, recipe: Recipe) -> dict[str, float]:
+        """Return the task's options: the recipe's, and the defaults of those that it does not name.
+
+        Raises:
+            errors.ArgumentError: the task has no option of that name, or its value is not a positive number.
+        """
+        chosen = recipe.options or {}
+        for name, value in chosen.items():
+            if name not in cls.default_options:
+                raise errors.ArgumentError(
+                    f"{recipe.pretext} has no option {name!r}: {errors.choices(name, cls.default_options)}"
+                )
+            if not (math.isfinite(value) and value > 0):
+                raise errors.ArgumentError(f"{name} of {recipe.pretext} is {value}: it must be a positive number")
+        return {**cls.default_options, **chosen}
 
     def start_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Do what an epoch begins with; it must depend on seed, epoch and the present weights alone."""
@@ -95,25 +125,32 @@ class Pretext(nn.Module):
     def draw(self, batch: Batch) -> views.ViewParameters:
         """Say which views of the batch's images are made: by default K random ones, the relational paper's."""
         height, width = batch.images.shape[2:]
-        return views.draw(batch.seed, batch.epoch, batch.numbers, self.recipe.views, height, width)
+        return views.draw(batch.seed, batch.epoch, batch.indices, self.recipe.views, height, width)
 
-    def inputs(self, made: Tensor, batch: Batch) -> Tensor:
-        """Turn views into what the backbone sees: by default the views themselves.
-
-        Without an override, views may be made in the layout that Conv4's loops read. `loss` comes next: what it needs
-        of the views, such as their colours, can be kept on `self` until then.
+    def forward(self, views: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and what the log shows beside it: scalars by name, averaged over an epoch.
 
         Args:
-            made: float32 (N, 3, S, S), normalised, S = `size`; its memory is used again in the next step.
+            views: float32 (N, 3, S, S), S = `view_size`, normalised, as `draw` says; without `needs_plain_layout`
+                perhaps blocked, see `kernels.conv4.block`.
+            batch: the batch they were made of.
+        """
+        return self.loss(self.extract(self.transform_views(views, batch)), batch)
+
+    def transform_views(self, views: Tensor, batch: Batch) -> Tensor:
+        """Turn views into what the backbone sees: by default the views themselves.
+
+        Args:
+            views: see `forward`; their memory is used again in the next step.
             batch: the batch they were made of.
 
         Returns:
             float32 (K * M, 3, s, s).
         """
-        return made
+        return views
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss, and what the log shows beside it: scalars by name, averaged over an epoch.
+        """Return what `forward` does.
 
         Args:
             features: float32 (K * M, D), or maps, see `uses_feature_maps`.

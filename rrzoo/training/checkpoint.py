@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rrzoo import errors
+from rrzoo import errors, files
 from rrzoo.config import Recipe
 from rrzoo.records import from_dict
 from rrzoo.training.step import TrainStep
@@ -18,7 +17,11 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
-    """Write a checkpoint into the folder of a run, in place of the one before."""
+    """Write a checkpoint into the folder of a run, in place of the one before.
+
+    Raises:
+        errors.TrainingError: it can't be written, since the disk is full, say; the one before is still there.
+    """
     task = step.task
     tensors = {f"learner.{name}": value for name, value in task.state_dict().items()}
     names = [name for name, _ in task.named_parameters()]
@@ -28,9 +31,16 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
         "epochs_done": str(epochs_done),
         "seconds": str(seconds),
     }
-    unfinished = run / f".{CHECKPOINT}.{os.getpid()}"
-    save_file(tensors, unfinished, metadata)
-    unfinished.replace(run / CHECKPOINT)
+    try:
+        with files.new_file(run / CHECKPOINT) as unfinished:
+            save_file(tensors, unfinished, metadata)
+    except (SafetensorError, OSError) as problem:
+        kept = (
+            "go on with --resume from the epoch before, whose checkpoint is whole" if epochs_done > 1 else "start anew"
+        )
+        raise errors.TrainingError(
+            f"{run / CHECKPOINT} of epoch {epochs_done} can't be written ({problem}): make room, then {kept}"
+        ) from None
 
 
 def load(run: Path, step: TrainStep) -> tuple[int, float]:
@@ -61,8 +71,8 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         )
     names = [name for name, _ in task.named_parameters()]
     try:
-        task.load_state_dict(_of("learner.", tensors))
-        step.optimizer.load_state(names, _of("optimizer.", tensors))
+        task.load_state_dict(_with_prefix("learner.", tensors))
+        step.optimizer.load_state(names, _with_prefix("optimizer.", tensors))
         return int(metadata["epochs_done"]), float(metadata["seconds"])
     except (KeyError, RuntimeError, ValueError) as problem:
         raise errors.TrainingError(
@@ -70,6 +80,6 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         ) from None
 
 
-def _of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

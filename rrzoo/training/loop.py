@@ -3,12 +3,14 @@
 import dataclasses
 import math
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from rrzoo import backbones, environment, errors, pretext, recipes, relation
@@ -17,6 +19,8 @@ from rrzoo.datasets import Dataset
 from rrzoo.training import checkpoint
 from rrzoo.training.run_log import log
 from rrzoo.training.step import TrainStep, learning_rate
+
+COMPILES = 5  # s that a first step takes at least where it compiles
 
 
 @dataclass(frozen=True)
@@ -53,76 +57,97 @@ def pretrain(
         errors.ArgumentError: fewer images than one batch, or a number of views that is not for the pretext task.
         errors.DatasetError: no labels, and the pretext task needs them.
         errors.TrainingError: a run is there and `resume` is not set, or the reverse; it was started with another
-            recipe; the loss is not finite.
+            recipe; the loss is not finite; checkpoint or log can't be written.
     """
     recipes.check(recipe)
-    steps = len(dataset) // recipe.batch_size  # the rest waits for another epoch's order
-    if steps < 1:
+    if len(dataset) < recipe.batch_size:
         raise errors.ArgumentError(f"{len(dataset)} images are less than one batch of {recipe.batch_size}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = backbones.create(recipe.backbone)
         task = pretext.create(recipe, backbone, dataset)
     step = TrainStep(task, dataset)
-    first_epoch, seconds_before = _start(run, step, resume)
-
+    epochs_done, seconds_before = _start(run, step, resume)
     started = time.perf_counter()
-    bar = tqdm(
-        total=recipe.epochs * steps * recipe.batch_size,
-        initial=first_epoch * steps * recipe.batch_size,
+
+    def seconds() -> float:
+        return seconds_before + time.perf_counter() - started
+
+    images = len(dataset) // recipe.batch_size * recipe.batch_size  # an epoch; the rest waits for another's order
+    task.train()
+    with tqdm(
+        total=recipe.epochs * images,
+        initial=epochs_done * images,
         unit=" images",
         unit_scale=True,
         dynamic_ncols=True,
         mininterval=0.5,
-    )
-    task.train()
-    epochs_done = first_epoch
-    for epoch in range(first_epoch, recipe.epochs):
-        seconds = seconds_before + time.perf_counter() - started
-        if epoch and seconds * (epoch + 1) / epoch > 60 * minutes:
-            break
-        order = np.random.default_rng([recipe.seed, epoch]).permutation(len(dataset))
-        epoch_started = time.perf_counter()
-        totals: dict[str, float] = {}  # of the loss and the task's metrics
-        task.start_epoch(epoch, dataset)
-        for number in range(steps):
-            # not sorted: neighbours in the batch make pairs
-            indices = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
-            step.optimizer.learning_rate = learning_rate(recipe, (epoch + number / steps) / recipe.epochs)
-            step_started = time.perf_counter()
-            loss, metrics = step(epoch, indices)
-            if (epoch, number) == (first_epoch, 0):  # most of it is compiling, or loading what was compiled
-                log(run, event="first_step", seconds=round(time.perf_counter() - step_started, 2))
-            for name, value in {"loss": loss, **metrics}.items():
-                totals[name] = totals.get(name, 0.0) + value.item()
-            if not math.isfinite(totals["loss"]):
-                raise errors.TrainingError(
-                    f"the loss is {loss.item()} at epoch {epoch + 1}, step {number + 1}: lower the learning rate "
-                    f"(it is {recipe.learning_rate}) and start anew"
-                )
-            mean = totals["loss"] / (number + 1)
-            bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {mean:.4f}", refresh=False)
-            bar.update(recipe.batch_size)
-
-        epochs_done = epoch + 1
-        now = time.perf_counter()
-        seconds = seconds_before + now - started
-        images_per_second = steps * recipe.batch_size / (now - epoch_started)
-        log(
-            run,
-            event="epoch",
-            epoch=epoch + 1,
-            **{name: round(total / steps, 6 if name == "loss" else 4) for name, total in totals.items()},
-            images_per_second=round(images_per_second, 1),
-            views_per_second=round(images_per_second * recipe.views, 1),
-            seconds=round(seconds, 1),
-        )
-        checkpoint.save(run, step, epoch + 1, seconds)
-    bar.close()
+    ) as bar:
+        for epoch in range(epochs_done, recipe.epochs):
+            if epoch and seconds() * (epoch + 1) / epoch > 60 * minutes:
+                break
+            record = _train_epoch(step, epoch, run, bar)
+            epochs_done, taken = epoch + 1, seconds()
+            log(run, event="epoch", epoch=epochs_done, **record, seconds=round(taken, 1))
+            checkpoint.save(run, step, epochs_done, taken)
     task.eval()
-    seconds = seconds_before + time.perf_counter() - started
-    views_seen = epochs_done * steps * recipe.batch_size * recipe.views
-    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds / 60)
+    views_seen = epochs_done * images * recipe.views
+    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds() / 60)
+
+
+def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str, float]:
+    """Take the steps of one epoch; return what the log says of it: mean loss and metrics, and the pace."""
+    task, recipe = step.task, step.task.recipe
+    steps = len(step.dataset) // recipe.batch_size
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(step.dataset))
+    begun = time.perf_counter()
+    task.start_epoch(epoch, step.dataset)
+    total_loss = 0.0
+    totals: dict[str, Tensor] = {}  # of the task's metrics, where they were computed until the log asks for them
+    for number in range(steps):
+        # not sorted: neighbours in the batch make pairs
+        indices = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
+        step.optimizer.learning_rate = learning_rate(recipe, (epoch + number / steps) / recipe.epochs)
+        if bar.n == bar.initial:
+            loss, metrics = _first_step(step, epoch, indices, run, bar)
+        else:
+            loss, metrics = step(epoch, indices)
+        for name, value in metrics.items():
+            totals[name] = value.double() if name not in totals else totals[name] + value
+        total_loss += loss.item()  # the only figure that every step waits for
+        if not math.isfinite(total_loss):
+            raise errors.TrainingError(
+                f"the loss is {loss.item()} at epoch {epoch + 1}, step {number + 1}: lower the learning rate "
+                f"(it is {recipe.learning_rate}) and start anew"
+            )
+        shown = f"epoch {epoch + 1}/{recipe.epochs}, loss {total_loss / (number + 1):.4f}"
+        bar.set_postfix_str(shown, refresh=False)
+        bar.update(recipe.batch_size)
+    images_per_second = steps * recipe.batch_size / (time.perf_counter() - begun)
+    return {
+        "loss": round(total_loss / steps, 6),
+        **{name: round(total.item() / steps, 4) for name, total in totals.items()},
+        "images_per_second": round(images_per_second, 1),
+        "views_per_second": round(images_per_second * recipe.views, 1),
+    }
+
+
+def _first_step(
+    step: TrainStep, epoch: int, indices: np.ndarray, run: Path, bar: tqdm
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Take the first step of a process, most of which is compiling, or loading what was compiled; say so.
+
+    The bar leaves it out of its pace, from which it tells how much time is left.
+    """
+    bar.set_postfix_str("preparing the first step: about a minute where it has to compile, which it does once")
+    begun = time.perf_counter()
+    loss, metrics = step(epoch, indices)
+    seconds = time.perf_counter() - begun
+    if seconds > COMPILES:
+        bar.write(f"compiled for this machine in {seconds:.0f} s; the next start finds it on disk", sys.stderr)
+    bar.unpause()
+    log(run, event="first_step", seconds=round(seconds, 2))
+    return loss, metrics
 
 
 def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
@@ -135,7 +160,10 @@ def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         )
     if resume and not saved.exists():
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
-    run.mkdir(parents=True, exist_ok=True)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise errors.TrainingError(f"{run} can't be made ({problem.strerror}): choose another folder") from None
     epochs_done, seconds = 0, 0.0
     if resume:
         epochs_done, seconds = checkpoint.load(run, step)

@@ -13,46 +13,55 @@ from rrzoo.pretext import Batch, Pretext
 
 
 class TrainStep:
-    """One step of training: images, views, features, loss, descent."""
+    """One step of training: images, views, loss, descent."""
 
-    def __init__(self, task: Pretext, dataset: Dataset) -> None:
-        """Keep what every step needs; the task's recipe gives seed, optimizer and learning rate."""
+    def __init__(self, task: Pretext, dataset: Dataset, fast: bool = True) -> None:
+        """Keep what every step needs; the task's recipe gives seed, optimizer and learning rate.
+
+        Args:
+            task: to be trained.
+            dataset: its images.
+            fast: features come from `conv4.fast`, which takes up to a minute to compile once; else from the backbone.
+        """
         self.task, self.dataset = task, dataset
+        if fast and not task.uses_feature_maps:
+            task.extract = conv4.fast(task.backbone)
         self.optimizer = OPTIMISERS[task.recipe.optimizer](task.parameters(), task.recipe.learning_rate)
-        self.extract = task.backbone.feature_map if task.uses_feature_maps else conv4.fast(task.backbone)
-        self.plain = type(task).inputs is not Pretext.inputs  # the task does something to the views
         self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
-        self.made: Tensor | None = None  # views of the last step: their memory is used again
+        self.view_buffer: Tensor | None = None  # memory of the views, used again in every step
 
-    def batch(self, epoch: int, numbers: np.ndarray) -> Batch:
-        """Return images (M,) of the data set by their numbers."""
-        pixels = torch.from_numpy(self.dataset.images[numbers]).permute(0, 3, 1, 2)  # (M, 3, H, W)
-        labels = None if self.labels is None else self.labels[torch.from_numpy(numbers)]
-        return Batch(pixels, numbers, labels, self.task.recipe.seed, epoch)
+    def batch(self, epoch: int, indices: np.ndarray) -> Batch:
+        """Return images (M,) of the data set by their indices."""
+        pixels = torch.from_numpy(self.dataset.images[indices]).permute(0, 3, 1, 2)  # (M, 3, H, W)
+        labels = None if self.labels is None else self.labels[torch.from_numpy(indices)]
+        return Batch(pixels, indices, labels, self.task.recipe.seed, epoch)
 
     def views(self, batch: Batch) -> Tensor:
-        """Return the views of a batch as `inputs` takes them or, without it, fastest `extract`; valid until the next.
+        """Return the views of a batch in the layout that the task takes fastest; valid until the next call.
 
         Returns:
             float32 (N, 3, S, S), or blocked, see `conv4.block`.
         """
-        drawn, size = self.task.draw(batch), self.task.size
-        extract = self.extract
-        blocked = not self.plain and isinstance(extract, conv4.FastConv4) and extract.wants_blocks(len(drawn), size)
-        if self.made is None and blocked:
-            self.made = conv4.new_blocks(len(drawn), size)
-        self.made = views.make(batch.images, drawn, size, self.mean, self.std, out=self.made)
-        return self.made
+        drawn, size = self.task.draw(batch), self.task.view_size
+        extract = self.task.extract
+        blocked = (
+            not self.task.needs_plain_layout
+            and isinstance(extract, conv4.FastConv4)
+            and extract.wants_blocks(len(drawn), size)
+        )
+        if self.view_buffer is None and blocked:
+            self.view_buffer = conv4.new_blocks(len(drawn), size)
+        self.view_buffer = views.make(batch.images, drawn, size, self.mean, self.std, out=self.view_buffer)
+        return self.view_buffer
 
-    def __call__(self, epoch: int, numbers: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
-        """Learn from images (M,) of the data set, by number; return the loss and what the task logs beside it."""
-        batch = self.batch(epoch, numbers)
-        features = self.extract(self.task.inputs(self.views(batch), batch))
-        loss, metrics = self.task.loss(features, batch)
+    def __call__(self, epoch: int, indices: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
+        """Learn from images (M,) of the data set; return the loss and what the task logs beside it, without graphs."""
+        batch = self.batch(epoch, indices)
+        loss, metrics = self.task(self.views(batch), batch)
         loss.backward()
         self.optimizer.step()
-        return loss.detach(), metrics
+        return loss.detach(), {name: value.detach() for name, value in metrics.items()}
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:

@@ -23,6 +23,7 @@ def accuracy(model: rrzoo.Model, classifier: torch.nn.Linear, test: rrzoo.datase
     return float(((model.features(test.images) @ weight.T + bias).argmax(1) == test.require_labels()).mean())
 
 
+@pytest.mark.slow
 def test_it_learns_more_than_a_probe_does(model: rrzoo.Model) -> None:
     """Figures, with a backbone that has seen photographs only; 96 px, cut to views of the model's size."""
     train, test = (rrzoo.datasets.load("clay10", split) for split in ("train", "test"))

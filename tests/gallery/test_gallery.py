@@ -17,6 +17,7 @@ from conftest import REPOSITORY, smooth_image
 from rrzoo import datasets, errors
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.gallery import sources, storage
+from rrzoo.store import model_folder
 from rrzoo.store.save import save
 
 

@@ -34,6 +34,7 @@ def learn(extract, module: nn.Module, views: Tensor) -> dict[str, Tensor]:
     return {"features": features.detach(), **gradients, **module.state_dict()}
 
 
+@pytest.mark.slow
 def test_same_numbers_as_the_module_and_same_bits_twice():
     module, views = make()
     once, again = copy.deepcopy(module), copy.deepcopy(module)
@@ -65,6 +66,7 @@ def test_other_shapes_and_evaluation_run_the_module():
     assert torch.allclose(extract(views), module(views), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_goes_on_without_a_compiler(tmp_path: Path):
     code = """
 import warnings, torch

@@ -1,10 +1,13 @@
 """Muon against exact orthogonal matrices, and against Adam where there are none."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 
 from rrzoo.optimisers import Adam
+from rrzoo.optimisers import muon as muon_module
 from rrzoo.optimisers.muon import ADAM_SHARE, ITERATIONS, MOMENTUM, POLYNOMIAL, Muon, orthogonal
 
 
@@ -54,3 +57,21 @@ def test_a_step_is_relative_to_the_matrix_and_adams_elsewhere() -> None:
         assert torch.equal(ours, theirs)
     assert torch.equal(unused, before)
     assert kernel.grad is None
+
+
+def test_the_threads_of_the_process_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks meanwhile, in this thread or in new ones, finds the number that was set."""
+    monkeypatch.setattr(torch, "set_num_threads", lambda number: pytest.fail(f"set to {number}"))
+    weights = [nn.Parameter(torch.randn(64, 288)) for _ in range(4)]
+    muon, original, seen = Muon(weights, 0.1), muon_module.orthogonal, []
+
+    def threads() -> tuple[int, int]:
+        with ThreadPoolExecutor(1) as pool:
+            return torch.get_num_threads(), pool.submit(torch.get_num_threads).result()
+
+    expected = threads()
+    monkeypatch.setattr(muon_module, "orthogonal", lambda matrix: seen.append(threads()) or original(matrix))
+    for weight in weights:
+        weight.grad = torch.randn_like(weight)
+    muon.step()
+    assert seen == [expected] * 4

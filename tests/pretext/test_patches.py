@@ -27,8 +27,8 @@ def task(name: str, views: int, size: int = 32) -> tuple[pretext.Pretext, Batch]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         made = pretext.create(replace(RECIPE, pretext=name, views=views, image_size=size), create("conv4"), dataset)
-    numbers = random.permutation(16)
-    return made, Batch(torch.from_numpy(images[numbers]).permute(0, 3, 1, 2), numbers, None, 3, 1)
+    indices = random.permutation(16)
+    return made, Batch(torch.from_numpy(images[indices]).permute(0, 3, 1, 2), indices, None, 3, 1)
 
 
 @pytest.mark.parametrize("size", [32, 64, 96])
@@ -60,7 +60,7 @@ def test_patches_lie_in_their_ninths_of_a_region(size: int, monkeypatch: pytest.
 def test_patches_depend_on_the_image_and_not_on_the_batch() -> None:
     _, batch = task("relpos", 9)
     drawn = patches.draw(batch)
-    alone = patches.draw(Batch(batch.images[5:6], batch.numbers[5:6], None, batch.seed, batch.epoch))
+    alone = patches.draw(Batch(batch.images[5:6], batch.indices[5:6], None, batch.seed, batch.epoch))
     assert (alone.top == drawn.top[5::16]).all()
     assert (alone.left == drawn.left[5::16]).all()
     assert (patches.draw(replace(batch, epoch=2)).top != drawn.top).any()
@@ -77,7 +77,7 @@ def test_images_whose_parts_are_too_small_for_a_backbone_are_refused(name: str, 
     with pytest.raises(errors.ArgumentError, match=f"image_size is 15: {name} needs at least 16"):
         task(name, views, 15)
     made, batch = task(name, views, 16)
-    assert made.inputs(torch.zeros(9 * 16, 3, made.size, made.size), batch).shape[2:] == (8, 8)
+    assert made.transform_views(torch.zeros(9 * 16, 3, made.view_size, made.view_size), batch).shape[2:] == (8, 8)
 
 
 def test_neighbours_against_the_picture_of_the_grid() -> None:
@@ -108,7 +108,7 @@ def test_relative_position_equals_joining_every_pair() -> None:
 
 def test_relative_position_drops_two_colours_of_half_of_the_patches() -> None:
     made, batch = task("relpos", 9)
-    kept = made.inputs(torch.ones(9 * 16, 3, 16, 16), batch).mean((2, 3))
+    kept = made.transform_views(torch.ones(9 * 16, 3, 16, 16), batch).mean((2, 3))
     assert set(kept.unique().tolist()) == {0, 1}
     assert set(kept.sum(1).tolist()) == {1, 3}
     dropped = kept[kept.sum(1) == 1]
@@ -162,10 +162,10 @@ def test_jigsaw_loss_against_loops() -> None:
 
 def test_jigsaw_patches_say_nothing_by_their_brightness() -> None:
     made, batch = task("jigsaw", 9)
-    seen = made.inputs(torch.randn(144, 3, 16, 16) * 3 + torch.randn(144, 3, 1, 1), batch)
+    seen = made.transform_views(torch.randn(144, 3, 16, 16) * 3 + torch.randn(144, 3, 1, 1), batch)
     assert seen.mean((2, 3)).abs().max() < 1e-5
     assert (seen.std((2, 3), correction=0) - 1).abs().max() < 0.05
-    flat = made.inputs(torch.randn(144, 3, 16, 16) * 0.01, batch)
+    flat = made.transform_views(torch.randn(144, 3, 16, 16) * 0.01, batch)
     assert flat.abs().max() < 0.5
     grey = made.draw(batch).grey.reshape(9, 16)
     assert (grey == grey[0]).all()
@@ -206,3 +206,11 @@ def test_counting_in_closed_form() -> None:
 def test_what_counts_nothing_pays_the_margin() -> None:
     own, other = counting.distances(torch.zeros(5, 16, 8))
     assert counting.counting_loss(own, other).item() == counting.MARGIN
+
+
+def test_relative_position_has_the_same_gradient_every_time() -> None:
+    """Each patch is in up to eight pairs, whose gradients add up; threads must not decide in which order."""
+    made, batch = task("relpos", 9)
+    features = torch.randn(9 * 16, 64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    (expected, *gradients) = (torch.autograd.grad(made.loss(features, batch)[0], features)[0] for _ in range(60))
+    assert all(torch.equal(gradient, expected) for gradient in gradients)

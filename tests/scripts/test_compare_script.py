@@ -1,8 +1,8 @@
 """The comparison: both budgets from one run, runs that are there are kept, and its weights become model folders."""
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,19 +11,33 @@ import rrzoo
 from conftest import REPOSITORY, write_cifar10
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
+Compare = Callable[..., tuple[int, str, str]]
 BUDGET = ["--views", "4096", "--minutes", "0.0001"]
 
 
-def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+@pytest.fixture
+def compare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Compare:
+    """Run the script here, but for its runs, which have processes of their own; return status, stdout and stderr."""
+    import compare as script
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
+        try:
+            script.main()
+            status = 0
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
 
 
-def test_from_runs_to_table_curve_and_models(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_from_runs_to_table_curve_and_models(tmp_path: Path, compare: Compare) -> None:
     data = ["--data", write_cifar10(tmp_path / "photos", per_class=13)]
     file = tmp_path / "compared.json"
-    done = compare(file, "--tasks", "relation", "random", *BUDGET, *data)
-    assert done.returncode == 0, done.stderr
+    status, shown, problems = compare(file, "--tasks", "relation", "random", *BUDGET, *data)
+    assert status == 0, problems
     runs = json.loads(file.read_text())["runs"]
     assert set(runs) == {"relation-0", "random-0"}
     assert [p["views"] for p in runs["relation-0"]["curve"]] == [512, 1024, 2048, 4096]  # the first mark is in a step
@@ -34,23 +48,23 @@ def test_from_runs_to_table_curve_and_models(tmp_path: Path) -> None:
     assert (tmp_path / "compared.svg").read_text().startswith("<svg")
 
     file.write_text(file.read_text().replace(f"{runs['random-0']['at_views']['linear_probe']}", "0.987654"))
-    done = compare(file, "--tasks", "random", "--seeds", "0", "1", *BUDGET, *data)
-    assert done.returncode == 0, done.stderr
-    assert "98.77" not in done.stdout  # a mean of two ...
-    assert "| random | 2 |" in done.stdout
+    status, shown, problems = compare(file, "--tasks", "random", "--seeds", "0", "1", *BUDGET, *data)
+    assert status == 0, problems
+    assert "98.77" not in shown  # a mean of two ...
+    assert "| random | 2 |" in shown
     assert json.loads(file.read_text())["runs"]["random-0"]["at_views"]["linear_probe"] == 0.987654  # ... not repeated
 
-    done = compare(file, "--tasks", "relation", "random", "--export", tmp_path / "zoo", *data)
-    assert done.returncode == 0, done.stderr
+    status, shown, problems = compare(file, "--tasks", "relation", "random", "--export", tmp_path / "zoo", *data)
+    assert status == 0, problems
     related, random = (rrzoo.load(f"dir:{tmp_path}/zoo/conv4-cifar10-{tag}") for tag in ("relation", "random"))
     assert related.evaluation.linear_probe == pytest.approx(runs["relation-0"]["at_views"]["linear_probe"], abs=0.02)
     assert (related.config.training.views_seen, related.config.training.epochs_done) == (4096, 4)
     assert related.has_relation_head
     assert not random.has_relation_head
 
-    other = compare(file, "--tasks", "random", "--views", "1", *data)
-    assert other.returncode == 2
-    assert "is of the budget" in other.stderr
+    status, _, problems = compare(file, "--tasks", "random", "--views", "1", *data)
+    assert status == 2
+    assert "is of the budget" in problems
 
 
 def test_spread_and_curves() -> None:

@@ -4,7 +4,7 @@ Every activation is float32 and stored as [block][row][pixel][channel][lane]: a 
 One channel of one pixel is thus one vector, so that images of any size vectorise alike and no loop has a remainder.
 Inputs of convolutions have a border of zeros, one pixel wide.
 
-The first layer is special, see first.py. The others go by tiles of 2 x 2 pixels, see winograd.py.
+The first layer is special, see first_layer.py. The others go by tiles of 2 x 2 pixels, see winograd.py.
 
 A convolution's output is kept less `centers`, one guess at its mean per channel: then no large mean costs a variance
 its digits. BatchNorm's share of it is linear, `norm`: (scale, shift) in the forward pass.
@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from rrzoo.kernels.conv4.first import (
+from rrzoo.kernels.conv4.first_layer import (
     OPTIONS,
     Address,
     Array,
@@ -25,14 +25,14 @@ from rrzoo.kernels.conv4.first import (
     first_rows,
     flush,
     means_of,
+    nth_block,
     pool_first,
     reduce,
-    turn,
 )
 from rrzoo.kernels.conv4.llvm import BYTES, LANES
 from rrzoo.kernels.conv4.products import TILE, multiply
 from rrzoo.kernels.conv4.simd import fill, fma, gate, load, plus, store
-from rrzoo.kernels.conv4.winograd import POSITIONS, join_outputs, spread_inputs
+from rrzoo.kernels.conv4.winograd import POSITIONS, input_transform, output_transform
 
 GROUP = 8  # output channels whose products of one tile are in the cache at once
 
@@ -92,14 +92,14 @@ def _convolve_tiles(
     for x in range(0, width, 2):
         corner = source.ctypes.data + y * row + x * pixel
         for channel in range(channels):
-            spread_inputs(corner + channel * BYTES, row, pixel, scratch + channel * BYTES, position)
+            input_transform(corner + channel * BYTES, row, pixel, scratch + channel * BYTES, position)
         for group in range(groups):
             first_weight = weights.ctypes.data + group * POSITIONS * GROUP * channels * 4
             first_start = starts.ctypes.data + group * POSITIONS * GROUP * 4
             multiply_tile(scratch, position, channels, first_weight, first_start, products, position)
             for i in range(GROUP):
                 channel = group * GROUP + i
-                join_outputs(
+                output_transform(
                     products + i * BYTES,
                     position,
                     out + x * out_pixel + channel * BYTES,
@@ -170,7 +170,7 @@ def forward_layer(
         norm: its scale and shift, (2, channels_in).
         first, passed: see `forward_first` and `pool_first`; used in layer 1 only.
         source: written: the inputs, (blocks, S + 2, S + 2, channels_in, 16), border 0.
-        weights: spread and packed, (channels_out / GROUP, 16, GROUP / TILE, channels_in, TILE).
+        weights: transformed and packed, (channels_out / GROUP, 16, GROUP / TILE, channels_in, TILE).
         starts: minus the centers at position 5, which goes to all four pixels, else 0, (channels_out / GROUP, 16,
             GROUP).
         scratch: (threads, 16, channels_in + GROUP + 1, 16). The odd count keeps positions apart in the cache.
@@ -179,7 +179,7 @@ def forward_layer(
     """
     blocks, height, width, channels = target.shape[:4]
     for i in prange(blocks):
-        block, thread = turn(i, blocks, layer % 2 == 1), numba.get_thread_id()
+        block, thread = nth_block(i, blocks, layer % 2 == 1), numba.get_thread_id()
         part, totals = np.zeros((2, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
         ready = 0
         for y in range(0, height, 2):

@@ -51,7 +51,7 @@ class FastConv4:
         return _Conv4.apply(views if blocked else block(views), self, *self.module.parameters())
 
     def wants_blocks(self, count: int, size: int) -> bool:
-        """Say whether `count` views of `size` px should come blocked: that saves turning them."""
+        """Say whether `count` views of `size` px should come blocked: that saves a copy."""
         return count >= LANES and count % LANES == 0 and size >= 16 and size % 16 == 0 and loops() is not None
 
     def take(self, blocks: int, size: int) -> Workspace:
@@ -110,14 +110,14 @@ def loops() -> Loops | None:
     """Return the compiled loops, or None with one warning if they do not work here.
 
     The first call compiles them, which takes up to a minute, and has the other kernels compiled meanwhile, see
-    `ahead`; later processes find all on disk.
+    `precompile`; later processes find all on disk.
     """
     try:
-        from rrzoo.kernels import ahead
-        from rrzoo.kernels.conv4 import backward, first, forward, winograd
+        from rrzoo.kernels import precompile
+        from rrzoo.kernels.conv4 import backward, first_layer, forward, winograd
 
-        compiled = Loops(first, forward, backward, winograd.WEIGHTS)
-        with ahead.second_process():
+        compiled = Loops(first_layer, forward, backward, winograd.WEIGHT_TRANSFORM)
+        with precompile.second_process():
             inputs = workspace.new(1, 18, 18, 3, LANES)
             compiled.forward.block_views(workspace.new(LANES, 3, 16, 16), inputs)
             weights = [workspace.new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
@@ -137,7 +137,10 @@ class _Conv4(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, views: Tensor, owner: FastConv4, *parameters: Tensor) -> Tensor:
-        """Return the features, and move the running statistics; parameters: weight, gain and bias of every layer."""
+        """Return the features, and move the running statistics.
+
+        Parameters are, layer by layer, the convolution's weight and the norm's weight and bias.
+        """
         space = owner.take(len(views), views.shape[1] - 2)
         arrays = [parameter.detach().numpy() for parameter in parameters]
         norms: list[Any] = [layer for layer in owner.module.modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -153,7 +156,7 @@ class _Conv4(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slopes: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, grads: Tensor) -> tuple[Any, ...]:
         """Return the parameters' gradients, and the workspace to its owner."""
         _, *parameters = ctx.saved_tensors
         space, ctx.space = ctx.space, None
@@ -162,6 +165,6 @@ class _Conv4(torch.autograd.Function):
                 "the compiled loops of Conv4 keep what they need for one backward pass: run forward again"
             )
         weights = [weight.detach().numpy() for weight in parameters[::3]]
-        gradients = space.backward(slopes.contiguous().numpy(), weights)
+        gradients = space.backward(grads.contiguous().numpy(), weights)
         ctx.owner.free = [space]
         return None, None, *map(torch.from_numpy, gradients)

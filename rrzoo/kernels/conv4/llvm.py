@@ -14,7 +14,8 @@ import numba
 from numba import types
 from numba.core import cgutils, codegen
 
-LANES = 16
+from rrzoo.kernels.conv4.workspace import LANES
+
 BYTES = 4 * LANES  # of one vector
 
 intrinsic: Any = numba.extending.intrinsic  # its type hints do not know that the first argument goes away
@@ -41,7 +42,7 @@ def procedure(generate: Callable[..., None]) -> Any:
         return types.void(*[types.int64] * count), code
 
     typed.__name__, typed.__doc__ = generate.__name__, generate.__doc__
-    typed.__signature__ = inspect.signature(generate)  # type: ignore[attr-defined]  # numba asks for it
+    typed.__signature__ = inspect.signature(generate)  # numba asks for it
     return intrinsic(typed)
 
 

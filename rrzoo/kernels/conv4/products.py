@@ -110,34 +110,34 @@ def correlate(
     """
     totals = variables(builder, [zero()] * (3 * TILE))
     with cgutils.for_range(builder, rows) as row:
-        slopes = builder.add(gradient, builder.mul(row.index, gradient_row))
+        grads = builder.add(gradient, builder.mul(row.index, gradient_row))
         inputs = builder.add(source, builder.mul(row.index, source_row))
         with cgutils.for_range(builder, columns) as column:
-            slope = builder.add(slopes, builder.mul(column.index, gradient_pixel))
+            grad = builder.add(grads, builder.mul(column.index, gradient_pixel))
             left = builder.add(inputs, builder.mul(column.index, source_pixel))
             middle = builder.add(left, source_pixel)
-            _add_outer(builder, slope, [left, middle, builder.add(middle, source_pixel)], totals)
+            _add_outer(builder, grad, [left, middle, builder.add(middle, source_pixel)], totals)
     _add_totals(builder, totals, sums)
 
 
 @procedure
 def multiply_outer(
-    builder: Any, slopes: Any, slopes_step: Any, inputs: Any, inputs_step: Any, count: Any, sums: Any
+    builder: Any, grads: Any, grads_step: Any, inputs: Any, inputs_step: Any, count: Any, sums: Any
 ) -> None:
-    """Add to sums[PAIR][TILE] the products slopes[TILE] * inputs[PAIR], over `count` steps in bytes and over lanes."""
+    """Add to sums[PAIR][TILE] the products grads[TILE] * inputs[PAIR], over `count` steps in bytes and over lanes."""
     totals = variables(builder, [zero()] * (PAIR * TILE))
     with cgutils.for_range(builder, count) as loop:
-        slope = builder.add(slopes, builder.mul(loop.index, slopes_step))
+        grad = builder.add(grads, builder.mul(loop.index, grads_step))
         place = builder.add(inputs, builder.mul(loop.index, inputs_step))
-        _add_outer(builder, slope, [builder.add(place, number(i * BYTES)) for i in range(PAIR)], totals)
+        _add_outer(builder, grad, [builder.add(place, number(i * BYTES)) for i in range(PAIR)], totals)
     _add_totals(builder, totals, sums)
 
 
-def _add_outer(builder: Any, slopes: Any, inputs: list[Any], totals: list[Any]) -> None:
+def _add_outer(builder: Any, grads: Any, inputs: list[Any], totals: list[Any]) -> None:
     for half in range(0, BYTES, 4 * WIDTH):
         values = [read(builder, address, half) for address in inputs]
         for channel in range(TILE):
-            factor = read(builder, slopes, channel * BYTES + half)
+            factor = read(builder, grads, channel * BYTES + half)
             for i, value in enumerate(values):
                 place = totals[i * TILE + channel]
                 builder.store(multiply_add(builder, value, factor, builder.load(place)), place)

@@ -8,7 +8,7 @@ import numpy as np
 
 LANES = 16  # views of one block
 CHANNELS = (3, 8, 16, 32, 64)
-TILES = 8  # whose slopes and inputs are multiplied at once for the weights' gradient
+TILES = 8  # whose grads and inputs are multiplied at once for the weights' gradient
 Array = np.ndarray[Any, Any]
 
 
@@ -18,7 +18,7 @@ class Loops(NamedTuple):
     first: ModuleType
     forward: ModuleType
     backward: ModuleType
-    spread: Array  # (16, 9), see winograd.py
+    weight_transform: Array  # (16, 9), see winograd.py
 
 
 def new(*shape: int, dtype: type = np.float32) -> Array:
@@ -38,35 +38,36 @@ class Workspace:
     def __init__(self, compiled: Loops, blocks: int, size: int) -> None:
         self.loops, self.blocks, self.size = compiled, blocks, size
         threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
-        # Scratch of the threads: `targets[0]`, `ahead` and `back`. Of layer 0: what passed its ReLU, sums of inputs.
+        # Scratch of the threads: `targets[0]`, `forward_scratch` and `backward_scratch`.
+        # Of layer 0: what passed its ReLU, sums of inputs.
         self.passed = new(blocks, size // 2, size // 2, CHANNELS[1], dtype=np.int64)
         self.inputs = new(blocks, 9, CHANNELS[0], dtype=np.float64)
-        self.sources, self.targets, self.sums, self.ahead = [new(0)], [], [], [new(0)]
-        self.back: list[tuple[Array, ...]] = []
+        self.sources, self.targets, self.sums, self.forward_scratch = [new(0)], [], [], [new(0)]
+        self.backward_scratch: list[tuple[Array, ...]] = []
         for layer in range(4):
             inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.forward.TILE
             self.targets.append(new(*((blocks, edge) if layer else (threads, 2)), edge, outputs, LANES))
             if layer == 0:
                 self.sums.append(new(blocks, outputs // tile, inputs, 3, 3 * tile))
-                self.back.append(())
+                self.backward_scratch.append(())
             else:
                 group, pair = max(1, 64 // edge**2), compiled.backward.PAIR
                 self.sources.append(new(blocks, edge + 2, edge + 2, inputs, LANES))
-                self.ahead.append(new(threads, 16, inputs + compiled.forward.GROUP + 1, LANES))
+                self.forward_scratch.append(new(threads, 16, inputs + compiled.forward.GROUP + 1, LANES))
                 self.sums.append(new(-(-blocks // group), 16, outputs // tile, inputs // pair, pair * tile))
-                slopes, values = (new(threads, 16, TILES, channels + 1, LANES) for channels in (outputs, inputs))
-                self.back.append((slopes, values, new(threads, 2, 2, edge + 2, inputs, LANES)))
+                grads, values = (new(threads, 16, TILES, channels + 1, LANES) for channels in (outputs, inputs))
+                self.backward_scratch.append((grads, values, new(threads, 2, 2, edge + 2, inputs, LANES)))
 
     def forward(
-        self, views: Array, weights: list[Array], gains: list[Array], biases: list[Array], eps: list[float]
+        self, views: Array, weights: list[Array], norm_weights: list[Array], norm_biases: list[Array], eps: list[float]
     ) -> Array:
         """Return the features (N, 64) of blocked views."""
-        ahead = self.loops.forward
+        loops = self.loops.forward
         self.sources[0] = views
         self.centers, self.means, self.offsets, self.variances, self.inverses, self.norms = [], [], [], [], [], []
         packed = self._pack_first(weights[0])
         self.first = views, packed, new(CHANNELS[1])
-        self.spread = [self._spread(weight) for weight in weights[1:]]
+        self.transformed = [self._transform(weight) for weight in weights[1:]]
         norm = new(2, CHANNELS[0])
         for layer, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
             channels = CHANNELS[layer + 1]
@@ -77,16 +78,16 @@ class Workspace:
                 self.loops.first.forward_first(self.first, target, sums, self.sums[0], self.inputs)
                 self.products = self._total(0)
             else:
-                packed, starts = self._pack(self.spread[layer - 1]), new(channels // ahead.GROUP, 16, ahead.GROUP)
-                given = self.first, self.passed, source, packed, starts, self.ahead[layer]
-                centers = ahead.find_centers(layer, self.targets[layer - 1], norm, *given)
-                starts[:, 5] = -centers.reshape(-1, ahead.GROUP)
-                ahead.forward_layer(layer, self.targets[layer - 1], norm, *given, target, sums)
+                packed, starts = self._pack(self.transformed[layer - 1]), new(channels // loops.GROUP, 16, loops.GROUP)
+                given = self.first, self.passed, source, packed, starts, self.forward_scratch[layer]
+                centers = loops.find_centers(layer, self.targets[layer - 1], norm, *given)
+                starts[:, 5] = -centers.reshape(-1, loops.GROUP)
+                loops.forward_layer(layer, self.targets[layer - 1], norm, *given, target, sums)
             offset, square = sums.sum(0) / self.values(layer)
             variance = square - offset**2
             inverse = 1 / np.sqrt(variance + eps[layer])
-            scale = gains[layer] * inverse
-            norm = np.stack([scale, biases[layer] - offset * scale]).astype(np.float32)
+            scale = norm_weights[layer] * inverse
+            norm = np.stack([scale, norm_biases[layer] - offset * scale]).astype(np.float32)
             self.centers.append(centers)
             self.means.append(centers + offset)
             self.offsets.append(offset)
@@ -94,15 +95,15 @@ class Workspace:
             self.inverses.append(inverse)
             self.norms.append(norm)
         features = new(self.blocks * LANES, CHANNELS[-1])
-        ahead.features(self.targets[3], norm, features)
+        loops.features(self.targets[3], norm, features)
         return features
 
-    def backward(self, slopes: Array, weights: list[Array]) -> list[Array]:
-        """Return the gradients of all weights, gains and biases, layer by layer, given that of the features."""
-        back = self.loops.backward
-        pooled = np.ascontiguousarray(slopes.reshape(self.blocks, LANES, -1).transpose(0, 2, 1))[:, None, None]
+    def backward(self, grads: Array, weights: list[Array]) -> list[Array]:
+        """Return the gradients of all weights, norms' weights and biases, layer by layer, given the features'."""
+        loops = self.loops.backward
+        pooled = np.ascontiguousarray(grads.reshape(self.blocks, LANES, -1).transpose(0, 2, 1))[:, None, None]
         sums = new(self.blocks, 2, CHANNELS[-1], dtype=np.float64)
-        back.last_slopes(self.targets[3], self.norms[3], pooled, sums)
+        loops.last_grads(self.targets[3], self.norms[3], pooled, sums)
         share = 1 / self.targets[3].shape[1] ** 2  # of a pixel in the mean that pooled it
         gradients: list[Array] = []
         for layer in (3, 2, 1):
@@ -111,15 +112,15 @@ class Workspace:
             *of_norm, linear, constant = self._through_norm(layer, total, product)
             norm = np.stack([scale, shift, scale * share, constant, linear]).astype(np.float32)
             sums = new(self.blocks, 2, CHANNELS[layer], dtype=np.float64)
-            back.backward_layer(
+            loops.backward_layer(
                 layer,
                 self.targets[layer],
                 norm,
                 pooled,
                 self.sources[layer],
                 self.sums[layer],
-                *self.back[layer],
-                self._pack(self.spread[layer - 1].swapaxes(1, 2)),
+                *self.backward_scratch[layer],
+                self._pack(self.transformed[layer - 1].swapaxes(1, 2)),
                 self.targets[layer - 1],
                 self.norms[layer - 1],
                 sums,
@@ -129,7 +130,7 @@ class Workspace:
         return [array.astype(np.float32) for array in [*self._backward_first(pooled, weights[0]), *gradients]]
 
     def _backward_first(self, pooled: Array, weights: Array) -> list[Array]:
-        """Return the first layer's gradients, given that of its pooled activations: see conv4_first.py."""
+        """Return the first layer's gradients, given that of its pooled activations: see first_layer.py."""
         sums = new(self.blocks, 1, CHANNELS[1], dtype=np.float64)
         self.loops.first.backward_first(self.sources[0], pooled, self.passed, self.targets[0], self.sums[0], sums)
         share, total, products = 0.25, sums.sum((0, 1)), self._total(0)
@@ -140,7 +141,7 @@ class Workspace:
         return [factors[0] * products + factors[1] * self.products + factors[2] * inputs, *of_norm]
 
     def _through_norm(self, layer: int, total: Array, product: Array) -> tuple[Array, Array, Array, Array]:
-        """Return the gradients of gain and bias, and the linear and constant coefficient of BatchNorm's gradient.
+        """Return the gradients of BatchNorm's weight and bias, and the coefficients of its own: linear, constant.
 
         Given the sums of the gradients d behind the ReLU and of d * convolution. The gradient of the convolution is
         scale * (d - mean of d - normalised value * mean of d * normalised values).
@@ -159,15 +160,15 @@ class Workspace:
         tiles = weights.reshape(-1, self.loops.forward.TILE, weights.shape[1], 9)
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
 
-    def _spread(self, weights: Array) -> Array:
+    def _transform(self, weights: Array) -> Array:
         """Return weights (O, I, 3, 3) as (16, O, I)."""
-        spread = weights.reshape(-1, 9).astype(np.float64) @ self.loops.spread.T
-        return spread.T.reshape(-1, *weights.shape[:2]).astype(np.float32)
+        transformed = weights.reshape(-1, 9).astype(np.float64) @ self.loops.weight_transform.T
+        return transformed.T.reshape(-1, *weights.shape[:2]).astype(np.float32)
 
-    def _pack(self, spread: Array) -> Array:
-        """Return spread weights (16, O, I) as (O / GROUP, 16, GROUP / TILE, I, TILE)."""
+    def _pack(self, transformed: Array) -> Array:
+        """Return transformed weights (16, O, I) as (O / GROUP, 16, GROUP / TILE, I, TILE)."""
         group, tile = self.loops.forward.GROUP, self.loops.forward.TILE
-        tiles = spread.reshape(16, -1, group // tile, tile, spread.shape[2])
+        tiles = transformed.reshape(16, -1, group // tile, tile, transformed.shape[2])
         return np.ascontiguousarray(tiles.transpose(1, 0, 2, 4, 3))
 
     def _total(self, layer: int) -> Array:
@@ -179,5 +180,5 @@ class Workspace:
         tile, pair = self.loops.forward.TILE, self.loops.backward.PAIR
         if layer == 0:
             return sums.reshape(-1, shape[1], 9, tile).transpose(0, 3, 1, 2).reshape(shape)
-        spread = sums.reshape(16, -1, shape[1] // pair, pair, tile).transpose(1, 4, 2, 3, 0)
-        return (spread.reshape(-1, 16) @ self.loops.spread).reshape(shape)
+        transformed = sums.reshape(16, -1, shape[1] // pair, pair, tile).transpose(1, 4, 2, 3, 0)
+        return (transformed.reshape(-1, 16) @ self.loops.weight_transform).reshape(shape)

@@ -42,7 +42,7 @@ def second_process() -> Iterator[None]:
     if numba.get_num_threads() < 2 or all(map(_is_cached, (views._make_blocks, relation_loops.backward))):
         yield
         return
-    code = "from rrzoo.kernels import ahead; ahead.compile_views_and_head()"
+    code = "from rrzoo.kernels import precompile; precompile.compile_views_and_head()"
     places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL):

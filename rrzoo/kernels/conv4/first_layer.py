@@ -27,9 +27,9 @@ First = tuple[Array, Array, Array]  # blocked views, packed weights (channels_ou
 
 
 @njit(**OPTIONS)
-def turn(i: int, count: int, downwards: bool) -> int:
+def nth_block(i: int, count: int, downwards: bool) -> int:
     """Return the i-th of `count` blocks, upwards or downwards."""
-    signed: Any = np.int64(i)  # prange counts with unsigned numbers, which turn into floats beside signed ones
+    signed: Any = np.int64(i)  # prange counts with unsigned numbers, which nth_block into floats beside signed ones
     return count - 1 - signed if downwards else signed
 
 
@@ -229,19 +229,19 @@ def backward_first(views: Array, pooled: Array, passed: Array, rows: Array, prod
     width, channels = rows.shape[2:4]
     pixel = channels * BYTES
     for i in prange(len(views)):
-        block = turn(i, len(views), True)
+        block = nth_block(i, len(views), True)
         out = rows[numba.get_thread_id()].ctypes.data
         shape = (sums.shape[1], channels, LANES)
         part, totals = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         products[block] = np.float32(0)
         for y in range(0, width, 2):
-            slopes = pooled.ctypes.data + ((block * pooled.shape[1] + y // 2 + 1) * pooled.shape[2] + 1) * pixel
+            grads = pooled.ctypes.data + ((block * pooled.shape[1] + y // 2 + 1) * pooled.shape[2] + 1) * pixel
             for x in range(width // 2):
                 for channel in range(channels):
-                    slope, mask = load(slopes + x * pixel + channel * BYTES), passed[block, y // 2, x, channel]
+                    grad, mask = load(grads + x * pixel + channel * BYTES), passed[block, y // 2, x, channel]
                     total = fill(np.float32(0))
                     for corner in range(4):
-                        d = keep_bits(slope, mask >> (corner * LANES))
+                        d = keep_bits(grad, mask >> (corner * LANES))
                         total = plus(total, d)
                         store(d, out + (corner // 2 * width + 2 * x + corner % 2) * pixel + channel * BYTES)
                     add(total, part.ctypes.data + channel * BYTES)

@@ -11,13 +11,13 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 UNPACKED = 16  # pixels whose channels are parted together
-SQUARE = 8  # views and pixels that are turned together
+SQUARE = 8  # views and pixels that are transposed together
 FLOAT, INT, BYTE, ADDRESS = ir.FloatType(), ir.IntType(32), ir.IntType(8), ir.IntType(64)
 FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]  # of the CPU that numba compiles for
-if "+avx512f" in FEATURES:  # LANES: pixels of one vector
-    LANES, PERMUTE = 16, "llvm.x86.avx512.permvar.sf.512"
+if "+avx512f" in FEATURES:  # WIDTH: floats of one vector
+    WIDTH, PERMUTE = 16, "llvm.x86.avx512.permvar.sf.512"
 else:
-    LANES, PERMUTE = 8, "llvm.x86.avx2.permps" if "+avx2" in FEATURES else ""
+    WIDTH, PERMUTE = 8, "llvm.x86.avx2.permps" if "+avx2" in FEATURES else ""
 
 
 def _select(predicate):
@@ -41,7 +41,7 @@ where_equal = _select("==")
 where_above = _select(">")
 
 
-def _load(builder, address, element=FLOAT, count=LANES):
+def _load(builder, address, element=FLOAT, count=WIDTH):
     pointer = builder.inttoptr(address, ir.VectorType(element, count).as_pointer())
     return builder.load(pointer, align=1 if element is BYTE else 4)
 
@@ -56,7 +56,7 @@ def _step(builder, address, count, stride=1):
     return builder.add(address, builder.mul(count, stride))
 
 
-def _spread(builder, value, count=LANES):
+def _repeat(builder, value, count=WIDTH):
     nothing = ir.Constant(ir.VectorType(FLOAT, count), ir.Undefined)
     vector = builder.insert_element(nothing, value, ir.Constant(INT, 0))
     return builder.shuffle_vector(vector, nothing, ir.Constant(ir.VectorType(INT, count), [0] * count))
@@ -67,12 +67,12 @@ def _mix(builder, near, one, far, other):
 
 
 def _pick(builder, values, indices):
-    """Return the elements of the vector `values` at `indices`, 0 to LANES - 1: one instruction where there is one."""
+    """Return the elements of the vector `values` at `indices`, 0 to WIDTH - 1: one instruction where there is one."""
     if PERMUTE:
         function = ir.FunctionType(values.type, [values.type, indices.type])
         return builder.call(cgutils.get_or_insert_function(builder.module, function, PERMUTE), [values, indices])
     result = ir.Constant(values.type, ir.Undefined)
-    for j in range(LANES):
+    for j in range(WIDTH):
         index = builder.extract_element(indices, ir.Constant(INT, j))
         result = builder.insert_element(result, builder.extract_element(values, index), ir.Constant(INT, j))
     return result
@@ -80,20 +80,20 @@ def _pick(builder, values, indices):
 
 @intrinsic
 def mix_lines(typing, near, above, far, below, line, vectors):
-    """Write line[x] = near * above[x] + far * below[x] for x < vectors * LANES.
+    """Write line[x] = near * above[x] + far * below[x] for x < vectors * WIDTH.
 
     All but the factors and the count are addresses, of uint8 (above, below) and float32.
     """
 
     def code(context, builder, signature, arguments):
         near, above, far, below, line, vectors = arguments
-        near, far = _spread(builder, near), _spread(builder, far)
+        near, far = _repeat(builder, near), _repeat(builder, far)
         with cgutils.for_range(builder, vectors) as loop:
             one, other = (
-                builder.uitofp(_load(builder, _step(builder, source, loop.index, LANES), BYTE), near.type)
+                builder.uitofp(_load(builder, _step(builder, source, loop.index, WIDTH), BYTE), near.type)
                 for source in (above, below)
             )
-            _store(builder, _mix(builder, near, one, far, other), _step(builder, line, loop.index, 4 * LANES))
+            _store(builder, _mix(builder, near, one, far, other), _step(builder, line, loop.index, 4 * WIDTH))
         return context.get_dummy_value()
 
     return types.void(types.float32, types.int64, types.float32, *[types.int64] * 4), code
@@ -101,9 +101,9 @@ def mix_lines(typing, near, above, far, below, line, vectors):
 
 @intrinsic
 def mix_pixels(typing, lines, line_stride, indices, near, far, out, out_stride, rows):
-    """Write out[y, j] = near[j] * lines[y, indices[j]] + far[j] * lines[y, indices[j] + 1], j < LANES, for all rows y.
+    """Write out[y, j] = near[j] * lines[y, indices[j]] + far[j] * lines[y, indices[j] + 1], j < WIDTH, for all rows y.
 
-    0 <= indices[j] < LANES. Arguments are addresses, of int32 (indices) and float32, strides in bytes and a count.
+    0 <= indices[j] < WIDTH. Arguments are addresses, of int32 (indices) and float32, strides in bytes and a count.
     Shuffling a vector is many times faster than gathering from memory.
     """
 
@@ -121,12 +121,12 @@ def mix_pixels(typing, lines, line_stride, indices, near, far, out, out_stride, 
 
 
 @intrinsic
-def turn(typing, views, view_stride, out, out_stride, scale, offset):
+def transpose(typing, views, view_stride, out, out_stride, scale, offset):
     """Write out[x, n] = scale * views[n, x] + offset, n < SQUARE, x < SQUARE: addresses, strides in bytes, factors."""
 
     def code(context, builder, signature, arguments):
         views, view_stride, out, out_stride, scale, offset = arguments
-        scale, offset = _spread(builder, scale, SQUARE), _spread(builder, offset, SQUARE)
+        scale, offset = _repeat(builder, scale, SQUARE), _repeat(builder, offset, SQUARE)
         lines = []
         for n in range(SQUARE):
             line = _load(builder, _step(builder, views, n, view_stride), FLOAT, SQUARE)

@@ -1,32 +1,54 @@
-# make demo   the demo on http://127.0.0.1:7860
-# make test   all tests
-# make lint   style and types
-# Everything is installed into .venv; another Python: make demo PYTHON=python3.12
+# make demo        the demo on http://127.0.0.1:7860
+# make check       what CI runs: lint and test
+# make test        all tests
+# make lint        style and types
+# make reference   docs/commands.md, from the commands
+# make clean       removes .venv and what was built
+#
+# Everything is installed into .venv. Another Python:  make demo PYTHON=python3.12
+# torch from another index, such as builds without CUDA, chosen when .venv is made:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
+TORCH_INDEX ?=
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: demo test lint clean
+.PHONY: demo check test lint reference clean
 
 demo: .venv/installed
-	$(BIN)/python app.py
+	$(BIN)/rrzoo demo
+
+check: lint test
 
 test: .venv/installed-test
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as scripts/startup.py has it
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as in rrzoo.commands.starting
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+reference: .venv/installed
+	$(BIN)/python -m rrzoo.commands.reference > docs/commands.md
+
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "rrzoo needs Python 3.11 or newer, %s is %d.%d: make demo PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
+ifeq ($(TORCH_INDEX),)
+	@echo "Installing rrzoo, torch and Gradio into $(CURDIR)/.venv, once: some minutes, and on Linux about 6 GB, most of"
+	@echo "it CUDA, which comes with PyPI's torch. Without CUDA it is under 2 GB: stop this, and run"
+	@echo "make $(MAKECMDGOALS) TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+else
+	@echo "Installing rrzoo, Gradio, and torch from $(TORCH_INDEX) into $(CURDIR)/.venv, once: some minutes, and"
+	@echo "under 2 GB where this torch has no CUDA."
+endif
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable '.[demo,train]'
+	$(if $(TORCH_INDEX),$(PIP) $$(grep -E '^torch(vision)?==' requirements.txt) --index-url $(TORCH_INDEX))
+	$(PIP) --requirement requirements.txt --editable '.[demo,train]'
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable '.[demo,train,test]'
+	$(PIP) --requirement requirements.txt --editable '.[demo,train,test]'
 	@touch $@
 
 clean:

@@ -7,13 +7,23 @@ time and memory, and is still more than any model looks at.
 """
 
 import os
-import warnings
+import stat
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import IO, Any, Protocol, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (  # each of the plugins enters its format in Image.OPEN
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageOps,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
 
 from rrzoo import errors
 
@@ -45,6 +55,7 @@ class ImageArray(Protocol):
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
 Images: TypeAlias = ImageLike | Sequence[ImageLike] | ImageArray
+ALLOWED = "an image is a path, a PIL image, or a uint8 array (height, width, 3); several are a list of them"
 
 
 def read(image: ImageLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -55,31 +66,26 @@ def read(image: ImageLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         max_pixels: of the image as it comes back, H * W. A file may never have more than 50 million.
 
     Raises:
-        errors.ImageError: it can't be read, or has too many pixels.
+        errors.ImageError: it is something else, can't be read, or has too many pixels.
     """
     if isinstance(image, np.ndarray):
         return _checked_array(image, max_pixels)
     if isinstance(image, Image.Image):
         return _rgb(image, "the given PIL image", max_pixels)
+    if not isinstance(image, str | os.PathLike):
+        raise errors.ImageError(_foreign(image))
+    if isinstance(image, str) and image.startswith(("http://", "https://", "data:", "hub:", "s3://")):
+        raise errors.ImageError(f"the address {image[:60]!r} arrived: no address is opened. Download the file first")
     path = Path(image)
+    _check_file(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _rgb has the tighter limit
-            with Image.open(path, formats=FORMATS) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    raise errors.ImageError(_too_large(path.name, MAX_PIXELS))
-                if opened.format == "JPEG":
-                    scale = max(1, min(opened.size) // SHORTER_SIDE)
-                    opened.draft(None, (opened.width // scale, opened.height // scale))
-                return _rgb(opened, path.name, max_pixels)
-    except FileNotFoundError:
-        raise errors.ImageError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise errors.ImageError(f"{path} is a folder: name an image file in it") from None
-    except UnidentifiedImageError:
-        raise errors.ImageError(
-            f"{path.name} is not an image that can be read: use JPEG, PNG, WebP, GIF, BMP or TIFF"
-        ) from None
+        with path.open("rb") as file, _open(file, path) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise errors.ImageError(_too_large(path.name, MAX_PIXELS))
+            if opened.format == "JPEG":
+                scale = max(1, min(opened.size) // SHORTER_SIDE)
+                opened.draft(None, (opened.width // scale, opened.height // scale))
+            return _rgb(opened, path.name, max_pixels)
     except Image.DecompressionBombError:
         raise errors.ImageError(_too_large(path.name, MAX_PIXELS)) from None
     except OSError as problem:
@@ -96,9 +102,16 @@ def read_all(images: Images) -> list[np.ndarray]:
 
 
 def listed(images: Images) -> Sequence[ImageLike] | ImageArray:
-    """Return one image as a list of one, and a sequence as it is."""
-    if isinstance(images, str | os.PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim == 3):
+    """Return one image as a list of one, and a sequence as it is.
+
+    Raises:
+        errors.ImageError: it is neither; nothing is taken from an iterator.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image) or (isinstance(images, np.ndarray) and images.ndim != 4):
         return [images]
+    foreign = isinstance(images, bytes | bytearray | memoryview | dict) or _is_tensor(images)
+    if foreign or not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
+        raise errors.ImageError(_foreign(images))
     return images
 
 
@@ -121,6 +134,62 @@ def to_square(images: Iterable[np.ndarray], size: int) -> np.ndarray:
     """
     squares = [image if image.shape[:2] == (size, size) else _fit(Image.fromarray(image), size) for image in images]
     return np.stack(squares) if squares else np.empty((0, size, size, 3), np.uint8)
+
+
+def _open(file: IO[bytes], path: Path) -> Image.Image:
+    """Open a file of one of `FORMATS`, whatever its size says, by its first bytes.
+
+    `Image.open` warns of a large picture before its size can be looked at, and a warning can't be held back without
+    changing the filters of all threads.
+    """
+    beginning = file.read(16)
+    for name in FORMATS:
+        factory, accepts = Image.OPEN[name]
+        if accepts is not None and accepts(beginning) is True:
+            file.seek(0)
+            try:
+                return factory(file, str(path))
+            except (
+                SyntaxError,
+                IndexError,
+                TypeError,
+                struct.error,
+            ):  # by which decoders say that it is none of theirs
+                continue
+    raise errors.ImageError(f"{path.name} is not an image that can be read: use JPEG, PNG, WebP, GIF, BMP or TIFF")
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what can't be a file of an image, before it is opened: reading from a pipe could wait for ever."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise errors.ImageError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as problem:  # ValueError: a name with a null character
+        raise errors.ImageError(f"{path.name!r} can't be read: {getattr(problem, 'strerror', problem)}") from None
+    if stat.S_ISDIR(mode):
+        raise errors.ImageError(f"{path} is a folder: name an image file in it")
+    if not stat.S_ISREG(mode):
+        raise errors.ImageError(f"{path} is a pipe or a device: name an image file")
+
+
+def _is_tensor(thing: object) -> bool:
+    return type(thing).__module__.partition(".")[0] == "torch"
+
+
+def _foreign(thing: object) -> str:
+    """Say of what is no image what it is, what is allowed, and how to make one of it."""
+    name = type(thing).__name__
+    remedy = ""
+    if _is_tensor(thing):
+        remedy = ". Make it an array: tensor.permute(1, 2, 0).numpy() of a uint8 tensor (3, height, width)"
+    elif isinstance(thing, bytes | bytearray | memoryview) or hasattr(thing, "read"):
+        remedy = ". Open it first: PIL.Image.open(file), with io.BytesIO(content) as the file where there is none"
+    elif isinstance(thing, list | tuple):
+        remedy = ". Lists don't nest: give one list of images"
+    elif isinstance(thing, Iterable) and not isinstance(thing, dict):
+        remedy = ". Make it a list first: list(images)"
+    return f"{'None' if thing is None else f'something of type {name}'} arrived: {ALLOWED}{remedy}"
 
 
 def _fit(image: Image.Image, size: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """A model: backbone, perhaps relation head and linear probe, with the preparation of images they were trained with."""
 
-import functools
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors
 from rrzoo.config import Evaluation, ModelConfig
-from rrzoo.gallery import Gallery
-from rrzoo.gallery.storage import FOLDER, MANIFEST
+from rrzoo.gallery import Gallery, storage
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.relation import RelationHead
 
@@ -24,7 +23,11 @@ class Model(nn.Module):
     """What `rrzoo.load` returns, in eval mode.
 
     `images` is, everywhere here, one image or a sequence of images; an image is a path, a PIL image, or a uint8 array
-    (H, W, 3). Images of any size are scaled to the model's and cut to a square around their centre.
+    (H, W, 3). Images of any size are scaled to the model's and cut to a square around their centre. Anything else is an
+    `errors.ImageError`.
+
+    What is computed from images is computed in eval mode, whatever mode the model is in, and in the precision of its
+    weights (`half()`, `bfloat16()`, `double()`); what is returned is float32.
     """
 
     mean: Tensor
@@ -75,23 +78,31 @@ class Model(nn.Module):
         """Whether `relate` and `relate_features` work: the model has a relation head."""
         return self.relation_head is not None
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
-        """SHA-256 over all that `embed` depends on: two models of one fingerprint have one feature space."""
+        """SHA-256 over all that `embed` depends on: two models of one fingerprint have one feature space.
+
+        It is computed from the weights as they are now (a millisecond for small backbones, some 0.1 s for 100 MB).
+        Weights of double precision count as they are in float32; those of half precision are rounded, so that the
+        feature space is another.
+        """
         architecture = self.config.architecture
         parts = (architecture.backbone, architecture.image_size, architecture.mean, architecture.std)
         digest = hashlib.sha256(repr(parts).encode())
         for name, tensor in sorted(self.backbone.state_dict().items()):
             digest.update(name.encode())
+            if tensor.is_floating_point():
+                tensor = tensor.float()
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map prepared images, float (N, 3, S, S) as `preprocess` makes them, to features (N, D)."""
-        return self.backbone(x)
+        features: Tensor = self.backbone(x)
+        return features
 
     def preprocess(self, images: Images) -> Tensor:
-        """Return images as float32 (N, 3, S, S), normalised, on the model's device."""
+        """Return images as (N, 3, S, S), normalised, in the precision and on the device of the model."""
         return self._normalised(read_all(images))
 
     def features(self, images: Images) -> np.ndarray:
@@ -101,7 +112,8 @@ class Model(nn.Module):
     def embed(self, images: Images) -> np.ndarray:
         """Return features of unit length, float32 (N, D): their products are cosine similarities."""
         features = self.features(images)
-        return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        return unit
 
     def classify(self, images: Images) -> np.ndarray:
         """Return the linear probe's probabilities, float32 (N, C), one column for each of `classes`.
@@ -112,7 +124,7 @@ class Model(nn.Module):
         if self.probe is None:
             raise errors.ArgumentError(f"{self.name} has no linear probe: use a model that lists classes")
         probe = self.probe
-        return self._batched(lambda x: F.softmax(probe(self.backbone(x)), dim=1), images, len(self.classes))
+        return self._batched(lambda x: F.softmax(probe(self.backbone(x)).float(), dim=1), images, len(self.classes))
 
     def relate(self, left: Images, right: Images) -> np.ndarray:
         """Score pairs: float32 (N,), 0 to 1, the relation head's belief that both are views of one image.
@@ -135,9 +147,12 @@ class Model(nn.Module):
             raise errors.ArgumentError(
                 f"{len(left)} images on the left and {len(right)} on the right arrived: pairs need as many of both"
             )
-        a, b = (torch.from_numpy(side).to(self.mean.device) for side in (left, right))
-        logits = (head(a, b) + head(b, a)) / 2
-        return torch.sigmoid(logits).cpu().numpy()
+        weight = next(head.parameters())
+        a, b = (torch.from_numpy(side).to(weight) for side in (left, right))  # its device and precision
+        with _eval_mode(self):
+            logits = (head(a, b).float() + head(b, a).float()) / 2
+        scores: np.ndarray = torch.sigmoid(logits).cpu().numpy()
+        return scores
 
     def relation_percentile(self, scores: np.ndarray) -> np.ndarray:
         """Return the share of random pairs of test images that score below `scores`, float (N,), 0 to 1.
@@ -148,26 +163,36 @@ class Model(nn.Module):
         known = self.config.random_pair_scores
         if not known:
             raise errors.ArgumentError(f"{self.name} was exported without scores of random pairs to compare with")
-        return np.interp(scores, known, np.linspace(0, 1, len(known)))
+        shares: np.ndarray = np.interp(scores, known, np.linspace(0, 1, len(known)))
+        return shares
 
     def gallery(self) -> Gallery:
         """Return the gallery in the model's folder, or else one of the clay figures that ship with rrzoo."""
         if self.fetch_gallery is not None:
             self.fetch_gallery()
-        for folder in () if self.folder is None else (self.folder / FOLDER, self.folder):  # version 0.1.0: beside it
-            if (folder / MANIFEST).exists():
-                return Gallery.load(self, folder)
+        if self.folder is not None and (self.folder / storage.FOLDER / storage.MANIFEST).exists():
+            return Gallery.load(self, self.folder / storage.FOLDER)
         return Gallery.build(self, datasets.load("clay10", "test"))
 
     def _normalised(self, batch: list[np.ndarray]) -> Tensor:
         square = to_square(batch, self.config.architecture.image_size)
-        x = torch.from_numpy(square).to(self.mean.device).permute(0, 3, 1, 2).float().div_(255)
-        return x.sub_(self.mean).div_(self.std)
+        weight = next(self.backbone.parameters())
+        mean, std = (statistic.to(weight.device).float() for statistic in (self.mean, self.std))
+        x = torch.from_numpy(square).to(weight.device).permute(0, 3, 1, 2).float().div_(255)
+        return x.sub_(mean).div_(std).to(weight.dtype)
 
     @torch.no_grad()
     def _batched(self, function: Callable[[Tensor], Tensor], images: Images, width: int) -> np.ndarray:
-        rows = [function(self._normalised(batch)).cpu().numpy() for batch in self._batches(images)]
-        return np.concatenate(rows) if rows else np.empty((0, width), np.float32)
+        with _eval_mode(self):
+            rows = [function(self._normalised(batch)).float().cpu().numpy() for batch in self._batches(images)]
+        answers = np.concatenate(rows) if rows else np.empty((0, width), np.float32)
+        if not np.isfinite(answers).all():
+            precision = str(next(self.backbone.parameters()).dtype).removeprefix("torch.")
+            raise errors.ArgumentError(
+                f"{self.name} yields numbers that are not finite in {precision}: its weights do not fit in it, or are "
+                "damaged. Use model.float() or model.bfloat16(), on a model that is loaded anew"
+            )
+        return answers
 
     def _batches(self, images: Images) -> Iterator[list[np.ndarray]]:
         """Read images a batch at a time, so that many large files are never in memory together."""
@@ -175,3 +200,19 @@ class Model(nn.Module):
         size = max(1, BATCH_PIXELS // self.config.architecture.image_size**2)
         for start in range(0, len(given), size):
             yield read_all(given[start : start + size])
+
+
+@contextmanager
+def _eval_mode(model: nn.Module) -> Iterator[None]:
+    """Compute with the running statistics of BatchNorm, and leave them and every module's mode as they were.
+
+    Nothing is touched where all modules are in eval mode already, as those of a model are that several threads use.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -11,10 +11,9 @@ from typing import TypeVar
 import torch
 
 from rrzoo import datasets, errors, hub
-from rrzoo.gallery import Gallery
-from rrzoo.gallery.indexing import Progress
-from rrzoo.gallery.storage import MANIFEST
+from rrzoo.gallery import Gallery, storage
 from rrzoo.model import Model
+from rrzoo.progress import OnProgress
 from rrzoo.recipes import RECIPES
 from rrzoo.store import evaluation_file, model_folder
 from rrzoo.store.load import load as load_folder
@@ -145,7 +144,7 @@ def gallery_folder(model: str, gallery: str) -> Path:
     return zoo_root() / ".galleries" / model / gallery  # a dot marks what is no model
 
 
-def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: Progress | None = None) -> Gallery:
+def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProgress | None = None) -> Gallery:
     """Open a gallery for a model.
 
     Args:
@@ -158,15 +157,15 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: Progre
         errors.GalleryError: there is none, or it is damaged or of another model.
     """
     name, folder = os.fspath(gallery), Path(gallery)
-    if folder.name == name and (gallery_folder(model.name, name) / MANIFEST).exists():  # a name, not a path
+    if folder.name == name and storage.is_gallery(gallery_folder(model.name, name)):  # a name, not a path
         return Gallery.load(model, gallery_folder(model.name, name))
     if name == "clay10":
         return Gallery.build(model, datasets.load("clay10", "test"), progress)
-    if (folder / MANIFEST).exists():
+    if storage.is_gallery(folder):
         return Gallery.load(model, folder)
     if folder.is_dir():
         return Gallery.build(model, folder, progress)
-    saved = sorted(path.parent.name for path in gallery_folder(model.name, "").glob(f"*/{MANIFEST}"))
+    saved = sorted(path.name for path in gallery_folder(model.name, "").glob("*") if storage.is_gallery(path))
     raise errors.GalleryError(
         f"no gallery {name!r} of {model.name} is at hand, and no folder of that name: "
         f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model.name}"

@@ -1,143 +1,16 @@
 #!/usr/bin/env python
-"""Measure models of the zoo on any labelled data set, and keep the figures in their folders, as evaluation.json.
-
-On frozen features: linear probes (the regulariser chosen on held-out training images; the paper's own beside it; with
-few labels; on the data set's folds, as STL-10 has them), neighbours, retrieval. Of the relation head: AUC, calibration,
-and what it adds to retrieval. With --fine-tune also what training on 1%, 10% and all of the labels reaches.
-"""
+"""Measure models of the zoo on any labelled data set: the command `rrzoo evaluate`, from a clone."""
 
 import startup  # noqa: F401  # isort: skip  # before torch loads
 
-import argparse
-import sys
-import time
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
-from tqdm import tqdm
-
-from rrzoo import datasets, errors, zoo
-from rrzoo.config import Evaluation
-from rrzoo.evaluation import measure, report
-from rrzoo.model import Model
-from rrzoo.store import evaluation_file, model_folder
-from rrzoo.store.load import load as load_model
-
-T = TypeVar("T")
-
-EPILOG = """examples:
-  python scripts/evaluate.py conv4-cifar10                     on the data set of its recipe
-  python scripts/evaluate.py conv4-cifar10 --dataset cifar100-20
-  python scripts/evaluate.py --table                           what has been measured, as a Markdown table"""
+from rrzoo import commands
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print; exit with status 2 and one line on anything that a user can mend."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "names", metavar="NAME", nargs="*", help="models of the zoo; with --table all, if none is named"
-    )
-    parser.add_argument("--dataset", metavar="DATASET", help=f"instead of the recipe's: {', '.join(datasets.names())}")
-    parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
-    parser.add_argument(
-        "--fine-tune", action="store_true", help="fine-tune, too: minutes for a Conv4, hours for a ResNet"
-    )
-    parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
-    options = parser.parse_args(arguments)
-    if not options.names and not options.table:
-        parser.error("name at least one model, or ask for the --table")
-    if options.table and (options.dataset or options.data or options.fine_tune):
-        parser.error("--table measures nothing: name models at most")
-    try:
-        if options.table:
-            print(table(options.names))
-        for name in [] if options.table else options.names:
-            print(run(name, options.dataset, options.data, options.fine_tune))
-    except errors.RRZooError as problem:
-        parser.exit(2, f"error: {problem}\n")
-    except KeyboardInterrupt:
-        parser.exit(130, "\nstopped: what is measured is kept, model by model\n")
-
-
-def run(name: str, dataset: str | None, root: Path | None, fine_tune: bool) -> str:
-    """Measure a model, keep the figures in its folder, and return them as lines."""
-    folder = zoo.find(name)
-    evaluation_file.check(folder)
-    model = load_model(folder)
-    train, test = load(model, dataset, root)
-    evaluation = measure.measure(model, train, test, Stages(name), bar)
-    shown = evaluation_file.add(folder, evaluation)
-    if fine_tune:
-        evaluation = measure.fine_tune(model, train, test, evaluation, bar)
-        shown = evaluation_file.add(folder, evaluation)
-    kept = f"kept in {folder / model_folder.EVALUATION}"
-    if not shown:
-        kept += f"; {folder / model_folder.CARD} was edited, or is another version's, and stays as it is"
-    figures = (f"{row:<46}{value}" for row, value in report.rows(evaluation).items())
-    return "\n".join([describe(model, evaluation), *figures, kept])
-
-
-def load(model: Model, dataset: str | None, root: Path | None) -> tuple[datasets.Dataset, datasets.Dataset]:
-    """Return the splits to fit to and to measure on."""
-    if dataset is None:
-        dataset = model.config.training.dataset if model.config.training else ""
-        if not dataset:
-            raise errors.ArgumentError(f"{model.name} does not say what it was trained on: name a --dataset")
-    size = model.config.architecture.image_size if dataset.startswith("dir:") else None
-    train, test = (
-        datasets.load(dataset, split, root, decoding, size=size) for split in ("train", datasets.test_split(dataset))
-    )
-    return train, test
-
-
-def table(names: Sequence[str]) -> str:
-    """Return a table of all models at hand that were measured, or of those named."""
-    measured = []
-    for name in names or zoo.list_models():
-        folder = zoo.find(name)
-        config = model_folder.read_config(folder)
-        evaluations = evaluation_file.read(folder, config)
-        if evaluations is not None:
-            measured.append((config, evaluations.evaluations))
-        elif names:
-            raise errors.ArgumentError(f"{name} has not been measured: run python scripts/evaluate.py {name}")
-    if not measured:
-        raise errors.ArgumentError("no model at hand has been measured: run python scripts/evaluate.py NAME")
-    return report.table(measured)
-
-
-def describe(model: Model, evaluation: Evaluation) -> str:
-    """Say in one line what was measured."""
-    subject = report.subject(evaluation, model.config.training)
-    return (
-        f"{model.name}, {subject}: {evaluation.train_images:,} images to fit to, {evaluation.test_images:,} to measure "
-        f"on, {evaluation.classes} classes, {evaluation.seconds or 0:.0f} s"
-    )
-
-
-class Stages:
-    """Says on the terminal which part of the measurement begins, and when."""
-
-    def __init__(self, name: str) -> None:
-        """Start the clock."""
-        self.name, self.begun = name, time.perf_counter()
-
-    def __call__(self, stage: str) -> None:
-        """Print a line."""
-        print(f"{self.name}, {time.perf_counter() - self.begun:4.0f} s: {stage} ...", file=sys.stderr, flush=True)
-
-
-def bar(steps: Iterable[T], count: int, images: int) -> Iterable[T]:
-    """Show a bar while a model runs over images."""
-    return tqdm(steps, total=count, unit=" images", unit_scale=images, dynamic_ncols=True, leave=False)
-
-
-def decoding(files: Iterable[Path], count: int) -> Iterable[Path]:
-    """Show a bar while images are decoded for the first time."""
-    return tqdm(files, "decoding", count, unit=" images", unit_scale=True, dynamic_ncols=True)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; SystemExit says with which status it ends, if not with 0."""
+    commands.run("evaluate", argv, prog="python scripts/evaluate.py")
 
 
 if __name__ == "__main__":

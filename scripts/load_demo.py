@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ HERE = ("127.0.0.1", "localhost", "::1")
 
 @dataclass
 class Tally:
-    """What became of the calls of one action."""
+    """How the calls of one action ended."""
 
     seconds: list[float] = field(default_factory=list)  # of the calls that were answered
     busy: int = 0
@@ -86,16 +87,16 @@ async def visitor(
         while time.perf_counter() < until:
             (action,) = chance.choices([*ACTIONS], [*ACTIONS.values()])
             chosen = chance.sample(files, 2 if action == "relate" else 1)
-            started = time.perf_counter()
+            start = time.perf_counter()
             try:
                 await ask(client, action, chosen)
-                tallies[action].seconds.append(time.perf_counter() - started)
+                tallies[action].seconds.append(time.perf_counter() - start)
             except (RuntimeError, httpx.HTTPError, ValueError) as problem:
-                told = str(problem) or type(problem).__name__
-                if any(word in told for word in BUSY):
+                message = str(problem) or type(problem).__name__
+                if any(word in message for word in BUSY):
                     tallies[action].busy += 1
                 else:
-                    tallies[action].errors.append(told)
+                    tallies[action].errors.append(message)
             await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
 
 
@@ -109,13 +110,13 @@ def memory(pid: int | None) -> float:
 
 
 @contextmanager
-def started():
+def running_demo():
     """Run app.py on a free port; give its address, its process and the seconds until the page was up."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
     app = Path(__file__).parent.parent / "app.py"
-    began = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen([sys.executable, str(app), "--port", str(port)], stdout=subprocess.DEVNULL)
     try:
         while True:
@@ -124,9 +125,9 @@ def started():
                     break
             except httpx.HTTPError:
                 if process.poll() is not None:
-                    sys.exit(2)  # it has said why
+                    sys.exit(2)  # the demo itself said why
                 time.sleep(0.05)
-        print(f"page up after {time.perf_counter() - began:.1f} s")
+        print(f"page up after {time.perf_counter() - start:.1f} s")
         yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
@@ -134,7 +135,7 @@ def started():
 
 
 def table(tallies: dict[str, Tally]) -> float:
-    """Print what the visitors met; return the 95th percentile of all calls, in seconds."""
+    """Print how the visitors fared; return the 95th percentile of all calls, in seconds."""
     print(f"{'action':<10}{'calls':>7}{'p50':>8}{'p95':>8}{'max':>8}{'busy':>6}{'errors':>8}   (seconds)")
     everything = Tally()
     for tally in tallies.values():
@@ -146,17 +147,17 @@ def table(tallies: dict[str, Tally]) -> float:
         calls = len(tally.seconds) + tally.busy + len(tally.errors)
         p50, p95 = np.percentile(seconds, [50, 95])
         print(f"{name:<10}{calls:>7,}{p50:>8.2f}{p95:>8.2f}{seconds.max():>8.2f}{tally.busy:>6}{len(tally.errors):>8}")
-    for told in sorted(set(everything.errors))[:5]:
-        print(f"error: {told}")
+    for message in sorted(set(everything.errors))[:5]:
+        print(f"error: {message}")
     return float(np.percentile(everything.seconds or [np.inf], 95))
 
 
 async def run(options: argparse.Namespace, url: str, pid: int | None) -> bool:
-    """Send the visitors; return whether all limits were kept."""
+    """Send the visitors; return whether all stayed within the limits."""
     files, tallies = pictures(), defaultdict(Tally)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     visits = [
-        visitor(url, seed, begun + WARM_UP + options.seconds, options.pause, files, tallies)
+        visitor(url, seed, start + WARM_UP + options.seconds, options.pause, files, tallies)
         for seed in range(options.visitors)
     ]
     everyone = asyncio.gather(*visits)
@@ -171,8 +172,8 @@ async def run(options: argparse.Namespace, url: str, pid: int | None) -> bool:
     return not failed and p95 <= P95 and not after - warm > GROWTH
 
 
-def main() -> None:
-    """Parse the arguments, run, and judge."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Send the visitors; SystemExit says with which status it ends, if not with 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", metavar="N", type=int, default=20, help="at once (20)")
     parser.add_argument("--seconds", metavar="T", type=float, default=180, help="after 20 s of warming up (180)")
@@ -181,15 +182,16 @@ def main() -> None:
     )
     parser.add_argument("--url", help="a running demo of this machine, instead of one that is started")
     parser.add_argument("--pid", type=int, help="process of --url, whose memory is looked at")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.url and urlsplit(options.url).hostname not in HERE:
         parser.exit(2, f"error: {options.url} is not on this machine: name an address of 127.0.0.1\n")
     if options.url:
-        kept = asyncio.run(run(options, options.url, options.pid))
+        within_limits = asyncio.run(run(options, options.url, options.pid))
     else:
-        with started() as (url, pid):
-            kept = asyncio.run(run(options, url, pid))
-    sys.exit(0 if kept else 1)
+        with running_demo() as (url, pid):
+            within_limits = asyncio.run(run(options, url, pid))
+    if not within_limits:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

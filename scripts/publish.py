@@ -4,8 +4,9 @@
 Each model becomes the repository OWNER/NAME, private or not, in one commit, tagged. Where nothing changed, nothing is
 committed. A card that a person has edited on the Hub stays, unless --replace-cards.
 
-With --space the demo becomes a Space: a copy of what git tracks of app.py, the package with the models that it ships,
-requirements.txt and README.md, whose front matter Spaces read. What was edited there is replaced.
+With --space the demo becomes a Space: a copy of app.py, of the package with the models that it ships, and of
+requirements.txt and README.md, whose front matter Spaces read; of each, only files that git tracks. What was edited
+there is replaced.
 """
 
 import startup  # noqa: F401  # isort: skip  # before torch loads
@@ -15,14 +16,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrzoo import errors, hub, zoo
+from rrzoo import commands, errors, hub, zoo
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ("app.py", "rrzoo", "requirements.txt", "README.md", "LICENSE", ".github/demo.png")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Publish; exit with status 2 and one line on anything that a user can mend."""
+    """Publish; SystemExit says with which status it ends, if not with 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", metavar="NAME", nargs="*", help="models of the zoo")
     parser.add_argument("--owner", metavar="ME", help="user or organisation to publish the models under")
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("nothing to publish: name models, or a Space with --space")
     if options.names and not options.owner:
         parser.error("whose are the models? Name a user or an organisation with --owner")
-    try:
+    with commands.exit_statuses("what was committed stays; the same command commits only what is missing"):
         for name in options.names:
             source = hub.Source(f"{options.owner}/{name}", options.tag)
             folder = zoo.find(name)
@@ -45,8 +46,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             owner = hub.Source(options.space).repository.split("/")[0]
             models = [f"{owner}/{folder.name}" for folder in zoo.SHIPPED.iterdir()]
             print(hub.publish_space(tracked_files(), options.space, models, options.private, options.dry_run))
-    except errors.RRZooError as problem:
-        parser.exit(2, f"error: {problem}\n")
 
 
 def tracked_files() -> dict[str, bytes]:

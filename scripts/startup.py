@@ -1,20 +1,14 @@
-"""How every script starts; import this before torch. Loads rrzoo, and torch with it.
+"""What every script imports first: finds rrzoo in this clone, installed or not, and loads it and torch as they should.
 
-torch and numba each bring a pool of OpenMP threads, one a core; FAISS is kept to one thread by `rrzoo.gallery`. A
-thread that waits for work spins by default. While another process, or the other pool, needs the core, that costs many
-times what it saves: so waiting threads sleep, unless OMP_WAIT_POLICY is already set otherwise.
-
-What loads is hundreds of thousands of objects that stay. Looking for garbage among them, again and again, would take
-longer than training's first step: so the collector begins once they are there, and leaves them out.
+`rrzoo.commands.starting` says how, and why.
 """
 
-import gc
-import os
+import sys
+from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-gc.disable()
-import rrzoo  # noqa: E402, F401
+from rrzoo.commands import starting
 
-gc.freeze()
-gc.enable()
+with starting():
+    import rrzoo.zoo  # noqa: F401

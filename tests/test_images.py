@@ -1,12 +1,16 @@
 """Images that nobody has checked."""
 
 import io
+import os
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rrzoo import errors, images
@@ -127,6 +131,61 @@ def test_hostile_files(tmp_path: Path, name: str) -> None:
     with pytest.raises(errors.ImageError, match=message) as caught:
         images.read(tmp_path / name)
     assert str(caught.value).startswith(name)
+
+
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+def test_large_pictures_touch_no_threads_warnings(tmp_path: Path) -> None:
+    """Pillow warns of 90 to 179 million pixels; whatever hides that for one thread must not hide others' warnings."""
+    (tmp_path / "large.png").write_bytes(png(12_000, 12_000, b""))
+    before = list(warnings.filters)
+
+    def refuse(_: int) -> list[object]:
+        with pytest.raises(errors.ImageError, match="50 million pixels"):
+            images.read(tmp_path / "large.png")
+        return list(warnings.filters)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(filters == before for filters in pool.map(refuse, range(200)))
+
+
+FOREIGN = {
+    "generator": (lambda: (image for image in [np.zeros((8, 8, 3), np.uint8)]), r"type generator .*list\(images\)"),
+    "tensor": (lambda: torch.zeros(3, 8, 8), r"type Tensor arrived: .*permute\(1, 2, 0\)\.numpy\(\)"),
+    "tensors": (lambda: [torch.zeros(3, 8, 8)], r"type Tensor arrived"),
+    "open file": (lambda: io.BytesIO(jpeg(8)), r"type BytesIO arrived: .*PIL\.Image\.open\(file\)"),
+    "bytes": (lambda: jpeg(8), r"type bytes arrived: .*io\.BytesIO"),
+    "None": (lambda: None, "None arrived: an image is a path"),
+    "a None among images": (lambda: [np.zeros((8, 8, 3), np.uint8), None], "None arrived"),
+    "number": (lambda: 7, "type int arrived"),
+    "dict": (lambda: {"image": np.zeros((8, 8, 3), np.uint8)}, "type dict arrived"),
+    "set": (lambda: {"a.png"}, r"type set arrived: .*list\(images\)"),
+    "nested list": (lambda: [[np.zeros((8, 8, 3), np.uint8)]], "type list arrived: .*Lists don't nest"),
+    "address": (lambda: "https://example.org/a.jpg", "no address is opened. Download the file first"),
+    "null character": (lambda: "a\0.png", "can't be read: embedded null"),
+    "long name": (lambda: "a" * 5000 + ".png", "can't be read: File name too long"),
+    "grey array": (lambda: np.zeros((8, 8), np.uint8), r"array of uint8 \(8, 8\) arrived"),
+    "float arrays": (lambda: np.zeros((2, 8, 8, 3)), r"array of float64 \(8, 8, 3\) arrived"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_no_image_is_named(kind: str) -> None:
+    make, message = FOREIGN[kind]
+    with pytest.raises(errors.ImageError, match=message):
+        images.read_all(make())  # type: ignore[arg-type]
+
+
+def test_nothing_is_taken_from_an_iterator() -> None:
+    iterator = iter([np.zeros((8, 8, 3), np.uint8)] * 2)
+    with pytest.raises(errors.ImageError, match="Make it a list first"):
+        images.read_all(iterator)  # type: ignore[arg-type]
+    assert len(list(iterator)) == 2
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(errors.ImageError, match="is a pipe"):
+        images.read(tmp_path / "pipe.png")
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import rrzoo
 
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
-    {"errors", "environment", "files"},
+    {"errors", "environment", "files", "progress"},
     {"records"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
@@ -26,6 +26,7 @@ LAYERS = [
     {"zoo"},
     {"demo"},
     {"__init__"},
+    {"commands"},
     {"__main__"},
 ]
 ONLY_USERS = {
@@ -75,13 +76,18 @@ def test_a_library_has_one_user(library: str, users: set[str]) -> None:
     assert found == users
 
 
+def test_one_file_names_the_library_behind_the_galleries() -> None:
+    users = [path for path in modules()["gallery"] if any(i.split(".")[0] == "faiss" for i in imports(path))]
+    assert users == [PACKAGE / "gallery" / "backends" / "faiss_flat.py"]
+
+
 def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 def test_import_is_light() -> None:
-    heavy = ["faiss", "gradio", "huggingface_hub", "torchvision", "numba", "pandas", "matplotlib"]
-    assert run(f"import sys, rrzoo; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
+    heavy = ["torch", "numpy", "faiss", "gradio", "huggingface_hub", "torchvision", "numba", "pandas", "matplotlib"]
+    assert run(f"import sys, rrzoo.commands; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
 
 
 def test_what_the_demo_draws_needs_no_widgets() -> None:
@@ -98,7 +104,7 @@ import rrzoo
 model = rrzoo.load("conv4-cifar10")
 picture = np.zeros((40, 50, 3), np.uint8)
 print(len(model.gallery().search(picture, 3)[0]), model.classify(picture).shape, model.relate(picture, picture).shape)
-import app
+from rrzoo.demo import page
 """
     assert run(code) == "3 (1, 10) (1,)\n"
 

@@ -1,5 +1,7 @@
 """What a loaded model answers."""
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,106 @@ def test_loading_leaves_torchs_random_state_alone() -> None:
     torch.manual_seed(5)
     rrzoo.load("conv4-cifar10")
     torch.testing.assert_close(torch.rand(3), expected)
+
+
+def step(model: rrzoo.Model) -> None:
+    """Change the backbone as a training step does."""
+    optimizer = torch.optim.SGD(model.backbone.parameters(), lr=0.1)
+    model.backbone(torch.ones(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+
+
+def move_statistics(model: rrzoo.Model) -> None:
+    """Let BatchNorm see other images, and no weight change."""
+    model.train()
+    with torch.no_grad():
+        model(torch.ones(2, 3, 32, 32))
+
+
+def load_others(model: rrzoo.Model) -> None:
+    other = {name: tensor + 0.25 for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    model.load_state_dict(other, strict=False)
+
+
+def edit(model: rrzoo.Model) -> None:
+    next(model.backbone.parameters()).data[0] *= 1.01  # in a way that autograd does not count
+
+
+@pytest.mark.parametrize("change", [step, move_statistics, load_others, edit])
+def test_a_changed_model_has_another_fingerprint(model: rrzoo.Model, change: Callable[[rrzoo.Model], None]) -> None:
+    """What is compared opens a gallery: the features of a changed model are others than those in it."""
+    before = model.fingerprint
+    changed = copy.deepcopy(model)
+    assert changed.fingerprint == before
+    change(changed)
+    assert changed.fingerprint != before
+    assert model.fingerprint == before
+
+
+def test_a_fine_tuned_copy_refuses_the_gallery_of_what_it_was(model: rrzoo.Model) -> None:
+    assert model.folder is not None
+    copied = copy.deepcopy(model)
+    step(copied)
+    with pytest.raises(errors.GalleryError, match="another model"):
+        rrzoo.Gallery.load(copied, model.folder)
+
+
+@pytest.mark.parametrize("part", ["all", "backbone"])
+def test_answers_do_not_depend_on_the_mode(model: rrzoo.Model, pictures: list[np.ndarray], part: str) -> None:
+    training = copy.deepcopy(model)
+    (training if part == "all" else training.backbone).train()
+    modes = [module.training for module in training.modules()]
+    before = {name: tensor.clone() for name, tensor in training.state_dict().items()}
+    for answer in ("features", "embed", "classify"):
+        np.testing.assert_array_equal(getattr(training, answer)(pictures), getattr(model, answer)(pictures))
+    np.testing.assert_array_equal(training.relate(pictures, pictures[::-1]), model.relate(pictures, pictures[::-1]))
+    assert [module.training for module in training.modules()] == modes
+    for name, tensor in training.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+# bfloat16 keeps 8 bits of a number: its features differ by some 1% of their length
+@pytest.mark.parametrize(("precision", "tolerance"), [("half", 5e-3), ("bfloat16", 5e-2), ("double", 1e-5)])
+def test_other_precisions(
+    model: rrzoo.Model, pictures: list[np.ndarray], figures: list[Path], precision: str, tolerance: float
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = rrzoo.Model(model.config)  # weights of the size that they have before training
+    other = getattr(copy.deepcopy(model), precision)()
+    assert other.preprocess(pictures).dtype == getattr(
+        torch, {"half": "float16", "double": "float64"}.get(precision, precision)
+    )
+    for answer in (other.embed(pictures), other.classify(pictures), other.relate(pictures, pictures[::-1])):
+        assert answer.dtype == np.float32
+    np.testing.assert_allclose(other.embed(pictures), model.embed(pictures), atol=tolerance)
+    np.testing.assert_allclose(other.classify(pictures), model.classify(pictures), atol=2 * tolerance)
+    left, right = pictures, pictures[::-1]
+    np.testing.assert_allclose(other.relate(left, right), model.relate(left, right), atol=4 * tolerance)
+    gallery = rrzoo.Gallery.from_images(other, figures)
+    for number, found in enumerate(gallery.search(figures, k=1), 1):
+        assert found[0].source == figures[number - 1].name
+        assert found[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_weights_that_do_not_fit_are_named(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    """Weights before a BatchNorm may grow without an effect on features, here beyond what half precision can say."""
+    with pytest.raises(errors.ArgumentError, match=r"not finite in float16: .*model\.bfloat16\(\)"):
+        copy.deepcopy(model).half().embed(pictures)
+    rounded = copy.deepcopy(model).bfloat16()
+    np.testing.assert_allclose(rounded.embed(pictures), model.embed(pictures), atol=5e-2)
+
+
+def test_double_precision_opens_the_same_gallery(model: rrzoo.Model, figures: list[Path]) -> None:
+    """Its features are the same in float32; those of a rounded model are not."""
+    assert copy.deepcopy(model).double().fingerprint == model.fingerprint
+    assert copy.deepcopy(model).half().fingerprint != model.fingerprint
+
+
+def test_what_is_no_image_is_refused(model: rrzoo.Model, pictures: list[np.ndarray]) -> None:
+    for answer in (model.embed, model.classify, lambda images: model.relate(images, images)):
+        with pytest.raises(errors.ImageError, match="Make it a list first"):
+            answer(picture for picture in pictures)
 
 
 def test_the_cards_accuracy_is_reproduced(model: rrzoo.Model, real_cifar10: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import rrzoo
 from rrzoo import errors, zoo
@@ -49,3 +50,21 @@ def test_list_models() -> None:
     models = rrzoo.list_models()
     assert models["conv4-broken"].startswith("can't be read")
     assert set(models) == {"conv4-broken", *(path.name for path in zoo.SHIPPED.iterdir())}
+
+
+def test_a_folder_of_images_may_hold_a_manifest_of_its_own(model: rrzoo.Model, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "x.png")
+    (tmp_path / "manifest.json").write_text('{"photographer": "me"}')
+    assert zoo.open_gallery(model, tmp_path).sources == ("x.png",)
+    rrzoo.Gallery.build(model, tmp_path).save(tmp_path / "saved")
+    (tmp_path / "saved" / "rows-1.safetensors").unlink()
+    with pytest.raises(errors.GalleryError, match=r"rows-1\.safetensors is not there"):
+        zoo.open_gallery(model, tmp_path / "saved")
+
+
+def test_a_gallery_of_an_older_format_is_named(model: rrzoo.Model) -> None:
+    folder = zoo.gallery_folder(model.name, "holiday")
+    folder.mkdir(parents=True)
+    (folder / "gallery.json").write_text("{}")
+    with pytest.raises(errors.GalleryError, match="older format: build it anew"):
+        zoo.open_gallery(model, "holiday")

@@ -7,42 +7,21 @@
 decoded once into a cache. `python -m rrzoo data NAME --download` fetches what is absent.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rrzoo import errors
-from rrzoo.datasets import cifar, clay10, folder, imagenet, stl10
-from rrzoo.datasets.cache import Decoding, Progress
-from rrzoo.datasets.dataset import Dataset, cache_root, data_root
+from rrzoo.datasets import folder
+from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.datasets.dataset import Dataset, Decoding, Record, cache_root, data_root
+from rrzoo.progress import WrapIterable
 
-__all__ = ["Dataset", "Progress", "cache_root", "data_root", "labelled_splits", "load", "names", "splits", "test_split"]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A data set by name."""
-
-    load: Callable[[str, str, Path, Decoding], Dataset]  # name, split, root, how files are decoded
-    splits: tuple[str, ...] = ("train", "test")
-    test: str = "test"  # the split to measure on
-
-
-_SOURCES = {
-    "cifar10": _Source(cifar.load),
-    "cifar100": _Source(cifar.load),
-    "cifar100-20": _Source(cifar.load),
-    "clay10": _Source(clay10.load),
-    "slimagenet64": _Source(imagenet.load_slim, ("train", "val", "test")),
-    "stl10": _Source(stl10.load, ("train", "test", "unlabeled")),
-    "stl10-standin": _Source(stl10.load, ("train", "test", "unlabeled")),
-    "tinyimagenet": _Source(imagenet.load_tiny, ("train", "val"), "val"),  # its test split has no labels
-}
+__all__ = ["Dataset", "cache_root", "data_root", "labelled_splits", "load", "names", "splits", "test_split"]
 
 
 def names() -> tuple[str, ...]:
     """Return the names that `load` knows, beside "dir:" and the path of any folder."""
-    return tuple(_SOURCES)
+    return tuple(CATALOGUE)
 
 
 def splits(name: str) -> tuple[str, ...]:
@@ -53,24 +32,27 @@ def splits(name: str) -> tuple[str, ...]:
     """
     if name.startswith(folder.PREFIX):
         return folder.splits(_path(name))
-    return _source(name).splits
+    return tuple(_record(name).splits)
 
 
 def labelled_splits(name: str) -> tuple[str, ...]:
     """Return the splits that have labels. See `splits`."""
-    return tuple(split for split in splits(name) if split != "unlabeled")
+    if name.startswith(folder.PREFIX):
+        return splits(name)
+    record = _record(name)
+    return tuple(split for split in record.splits if split not in record.unlabelled)
 
 
 def test_split(name: str) -> str:
     """Return the split to measure on: the last for a folder. See `splits`."""
-    return splits(name)[-1] if name.startswith(folder.PREFIX) else _source(name).test
+    return splits(name)[-1] if name.startswith(folder.PREFIX) else _record(name).test_split
 
 
 def load(
     name: str,
     split: str = "train",
     root: Path | None = None,
-    progress: Progress | None = None,
+    progress: WrapIterable | None = None,
     skip_broken: bool = False,
     size: int | None = None,
 ) -> Dataset:
@@ -96,19 +78,20 @@ def load(
     elif size is not None:
         raise errors.DatasetError(f"size is {size}: the images of {name} have one size; it is for folders (dir:...)")
     else:
-        dataset = _source(name).load(name, split, data_root() if root is None else Path(root), how)
+        record = _record(name)
+        dataset = record.load(record, split, data_root() if root is None else Path(root), how)
     if dataset.skipped:
         left_out = f"{dataset.description}, {len(dataset.skipped):,} unreadable images left out"
         dataset = replace(dataset, description=left_out)
     return dataset
 
 
-def _source(name: str) -> _Source:
-    if name not in _SOURCES:
+def _record(name: str) -> Record:
+    if name not in CATALOGUE:
         raise errors.DatasetError(
-            f"no data set is called {name!r}: {errors.choices(name, _SOURCES)}; or dir: and the path of a folder"
+            f"no data set is called {name!r}: {errors.choices(name, CATALOGUE)}; or dir: and the path of a folder"
         )
-    return _SOURCES[name]
+    return CATALOGUE[name]
 
 
 def _path(name: str) -> Path:

@@ -6,38 +6,23 @@ holds a hash of the files' paths, sizes and times: what changed is decoded anew,
 """
 
 import contextlib
-import hashlib
 import json
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rrzoo import errors, images
-from rrzoo.datasets.dataset import cache_root, measure
+from rrzoo.datasets.dataset import Decoding, cache_root, measure
 from rrzoo.datasets.mapped import MappedImages, MixedImages, by_size
+from rrzoo.files import UNFINISHED, new_folder, sha256
 
 PIXELS = "pixels.bin"
 ENTRY = "entry.json"
 FORMAT = 2  # of an entry; what older code wrote is not looked at
 ABANDONED = 3600  # seconds without a write after which an unfinished entry is taken for a crashed process's
-
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How files are decoded."""
-
-    progress: Progress | None = None  # wraps the files, given their number; for a progress bar
-    skip_broken: bool = False  # leave out what can't be read, instead of an error
-    square: int | None = None  # px: scale images to squares of this side
 
 
 @dataclass(frozen=True)
@@ -71,10 +56,11 @@ def decode(folder: Path, files: list[Path], how: Decoding, size: tuple[int, int]
         try:
             _build(entry, folder, files, how, size)
         except OSError as problem:  # reading an image raises DatasetError
-            raise errors.DatasetError(
-                f"decoded images of {folder} can't be kept in {entry.parent} ({problem.strerror or problem}): "
-                "make room there, or name a folder on another disk with $RRZOO_CACHE"
-            ) from None
+            if _open(entry) is None:  # else another process was first: its entry is as good
+                raise errors.DatasetError(
+                    f"decoded images of {folder} can't be kept in {entry.parent} ({problem.strerror or problem}): "
+                    "make room there, or name a folder on another disk with $RRZOO_CACHE"
+                ) from None
         found = _open(entry)
         if found is None:
             raise errors.DatasetError(f"{entry} was removed while it was read: start again")
@@ -101,29 +87,14 @@ def _open(entry: Path) -> Decoded | None:
 
 
 def _build(entry: Path, folder: Path, files: list[Path], how: Decoding, size: tuple[int, int] | None) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    for other in entry.parent.glob(".unfinished-*"):
-        with contextlib.suppress(OSError):  # it was finished or removed meanwhile
-            if time.time() - max(path.stat().st_mtime for path in (other, *other.iterdir())) > ABANDONED:
-                shutil.rmtree(other, ignore_errors=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=entry.parent))
-    try:
-        sizes, skipped = [], {}
-        with (unfinished / PIXELS).open("wb") as file:
-            for row, path in enumerate(how.progress(files, len(files)) if how.progress else files):
-                try:
-                    image = _read(path, size)
-                except errors.ImageError as problem:
-                    skipped[row] = f"{path}: {problem}"
-                    if not how.skip_broken:
-                        raise _broken(skipped[row]) from None
-                    continue
-                if how.square:
-                    (image,) = images.to_square([image], how.square)
-                file.write(np.ascontiguousarray(image).data)
-                sizes.append(image.shape[:2])
-            file.flush()
-            os.fsync(file.fileno())
+    """Decode files into a new entry.
+
+    Raises:
+        OSError: it can't be written, or another process has written it meanwhile.
+    """
+    _remove_abandoned(entry.parent)
+    with new_folder(entry) as unfinished:
+        sizes, skipped = _write_pixels(unfinished / PIXELS, files, how, size)
         if not sizes:
             raise errors.DatasetError(f"none of the {len(files)} images in {folder} can be read; {skipped[0]}")
         mean, std = measure(by_size(unfinished / PIXELS, sizes))
@@ -139,10 +110,36 @@ def _build(entry: Path, folder: Path, files: list[Path], how: Decoding, size: tu
         (unfinished / ENTRY).write_text(json.dumps(known))
         if entry.is_dir() and _open(entry) is None:
             shutil.rmtree(entry)  # cut short or changed since it was written
-        with contextlib.suppress(FileExistsError, NotADirectoryError, OSError):
-            unfinished.rename(entry)  # unless another process was first: its entry is as good
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what processes that crashed have left unfinished."""
+    for other in place.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError):  # it was finished or removed meanwhile
+            if time.time() - max(path.stat().st_mtime for path in (other, *other.iterdir())) > ABANDONED:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def _write_pixels(
+    path: Path, files: list[Path], how: Decoding, size: tuple[int, int] | None
+) -> tuple[list[tuple[int, int]], dict[int, str]]:
+    """Write the images of files one after another; return height and width of each, and what is skipped, by its row."""
+    sizes: list[tuple[int, int]] = []
+    skipped: dict[int, str] = {}
+    with path.open("wb") as pixels:
+        for row, file in enumerate(how.progress(files, len(files)) if how.progress else files):
+            try:
+                image = _read(file, size)
+            except errors.ImageError as problem:
+                skipped[row] = f"{file}: {problem}"
+                if not how.skip_broken:
+                    raise _broken(skipped[row]) from None
+                continue
+            if how.square:
+                (image,) = images.to_square([image], how.square)
+            pixels.write(np.ascontiguousarray(image).data)
+            sizes.append((image.shape[0], image.shape[1]))
+    return sizes, skipped
 
 
 def _read(path: Path, size: tuple[int, int] | None) -> np.ndarray:
@@ -177,4 +174,4 @@ def _fingerprint(folder: Path, files: list[Path]) -> str:
 
 
 def _hash(lines: list[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+    return sha256("\n".join(lines).encode(errors="surrogateescape"))

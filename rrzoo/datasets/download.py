@@ -3,9 +3,8 @@
 Archives whose authors publish no checksum are not fetched: there is nothing to verify them by.
 """
 
-import fcntl
-import hashlib
 import http.client
+import os
 import shutil
 import ssl
 import tarfile
@@ -14,13 +13,13 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from rrzoo import errors
-from rrzoo.datasets.imagenet import SLIM_SOURCE
+from rrzoo import errors, files
+from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.datasets.dataset import Archive, Record, md5
+from rrzoo.progress import OnProgress
 
 BLOCK = 1 << 18  # bytes read at a time
 TIMEOUT = 30.0  # seconds without a byte after which a connection is given up
@@ -28,61 +27,8 @@ TRIES = 6  # connections in a row that bring nothing
 WAIT = 1.0  # seconds before the second try; doubled each time
 USER_AGENT = "rrzoo (data set download)"
 
-Progress = Callable[[int, int], None]  # bytes there, bytes in all
 
-
-@dataclass(frozen=True)
-class Archive:
-    """One file that holds a data set."""
-
-    url: str
-    size: int  # bytes
-    md5: str
-    holds: str  # the folder in it
-    unpacked: int  # bytes, about
-
-
-_CIFAR10 = Archive(
-    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    170_052_171,
-    "c32a1d4ab5d03f1284b67883e8d87530",  # published beside it
-    "cifar-10-batches-bin",
-    190_000_000,
-)
-_CIFAR100 = Archive(
-    "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-    168_513_733,
-    "03b5dce01913d631647c71ecec9e9cb8",  # published beside it
-    "cifar-100-binary",
-    190_000_000,
-)
-ARCHIVES = {
-    "cifar10": _CIFAR10,
-    "cifar100": _CIFAR100,
-    "cifar100-20": _CIFAR100,
-    "stl10": Archive(
-        "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
-        2_640_397_119,
-        "91f7769df0f17e558f3565bffb0c7dfb",  # torchvision's
-        "stl10_binary",
-        3_130_000_000,
-    ),
-    "tinyimagenet": Archive(
-        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        248_100_043,
-        "90528d7ca1a48142e341f4ef8d21d0de",  # Avalanche's; the authors publish none
-        "tiny-imagenet-200",
-        600_000_000,
-    ),
-}
-BY_HAND = {
-    "clay10": "it ships with rrzoo",
-    "slimagenet64": f"no checksum of it is published: get it by hand from {SLIM_SOURCE}, unpack it to SlimageNet64/",
-    "stl10-standin": "its generator writes it",
-}
-
-
-def fetch(name: str, root: Path, mirror: str | None = None, progress: Progress | None = None) -> Path:
+def fetch(name: str, root: Path, mirror: str | None = None, progress: OnProgress | None = None) -> Path:
     """Download and unpack a data set, unless it is there.
 
     What arrives is kept in `root`/.downloads until it is whole, so a download that stops, for whatever reason, goes on
@@ -101,26 +47,31 @@ def fetch(name: str, root: Path, mirror: str | None = None, progress: Progress |
         errors.DownloadError: there is no way to verify it, the server does not have it, what it sends is something
             else, or there is no room on the disk.
     """
-    if name not in ARCHIVES:
-        raise errors.DownloadError(f"{name} can't be downloaded: {BY_HAND.get(name, errors.choices(name, ARCHIVES))}")
-    archive = ARCHIVES[name]
+    if name not in CATALOGUE:
+        raise errors.DownloadError(f"no data set is called {name!r}: {errors.choices(name, CATALOGUE)}")
+    record = CATALOGUE[name]
+    archive = record.archive
+    if archive is None:
+        raise errors.DownloadError(f"{name} can't be downloaded: {record.by_hand}")
     folder = root / archive.holds
     if folder.is_dir():
+        _check_whole(folder, record)
         return folder
     url = mirror or archive.url
     if not url.startswith(("http://", "https://")):
         raise errors.DownloadError(f"{url!r} is no address: it starts with http:// or https://")
-    downloads = root / ".downloads"
+    part = root / ".downloads" / Path(archive.url).name
     try:
-        downloads.mkdir(parents=True, exist_ok=True)
-        part = downloads / Path(archive.url).name
-        with part.open("ab") as file:
-            _lock(file, part)
-            _room(part, archive)
-            _receive(url, archive, file, progress)
-        _verify(part, url, archive)
-        _unpack(part, archive, folder)
-        part.unlink()
+        with files.lock(part):
+            if not folder.is_dir():  # else another process has just brought it
+                with part.open("ab") as file:
+                    _room(part, archive)
+                    _receive(url, archive, file, progress)
+                _verify(part, url, archive)
+                _unpack(part, archive, folder)
+            part.unlink()
+    except BlockingIOError:
+        raise errors.DownloadError(f"another process is downloading {part}: wait for it") from None
     except OSError as problem:
         raise errors.DownloadError(
             f"{name} can't be written to {root} ({problem.strerror or problem}): name another folder with --data"
@@ -128,11 +79,12 @@ def fetch(name: str, root: Path, mirror: str | None = None, progress: Progress |
     return folder
 
 
-def _lock(file: IO[bytes], part: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of by the system, even after a crash
-    except BlockingIOError:
-        raise errors.DownloadError(f"another process is downloading {part}: wait for it") from None
+def _check_whole(folder: Path, record: Record) -> None:
+    """Refuse a folder that lacks files which the record lists: some copies hold a part of a data set."""
+    if missing := [name for name in record.md5 if not (folder / name).exists()]:
+        raise errors.DownloadError(
+            f"{folder} is there without {missing[0]}: rename or remove it, then fetch {record.name} again"
+        )
 
 
 def _room(part: Path, archive: Archive) -> None:
@@ -145,7 +97,7 @@ def _room(part: Path, archive: Archive) -> None:
         )
 
 
-def _receive(url: str, archive: Archive, file: IO[bytes], progress: Progress | None) -> None:
+def _receive(url: str, archive: Archive, file: IO[bytes], progress: OnProgress | None) -> None:
     """Append to `file` until it is whole, over as many connections as it takes."""
     fruitless = 0
     while (there := file.tell()) < archive.size:
@@ -164,7 +116,7 @@ def _receive(url: str, archive: Archive, file: IO[bytes], progress: Progress | N
         raise errors.DownloadError(f"{file.name} was larger than the archive, and is removed: start again")
 
 
-def _connection(url: str, archive: Archive, file: IO[bytes], progress: Progress | None) -> str:
+def _connection(url: str, archive: Archive, file: IO[bytes], progress: OnProgress | None) -> str:
     """Append what one connection brings; return why it ended."""
     start = file.tell()
     headers = {"User-Agent": USER_AGENT, "Range": f"bytes={start}-", "Accept-Encoding": "identity"}
@@ -207,8 +159,7 @@ def _check_beginning(block: bytes, kind: str, url: str) -> None:
 
 
 def _verify(part: Path, url: str, archive: Archive) -> None:
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    found = md5(part)
     if found != archive.md5:
         part.unlink()
         raise errors.DownloadError(
@@ -218,7 +169,7 @@ def _verify(part: Path, url: str, archive: Archive) -> None:
 
 
 def _unpack(part: Path, archive: Archive, folder: Path) -> None:
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=part.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=files.UNFINISHED, dir=part.parent))
     try:
         if zipfile.is_zipfile(part):
             with zipfile.ZipFile(part) as packed:
@@ -226,6 +177,7 @@ def _unpack(part: Path, archive: Archive, folder: Path) -> None:
         else:
             with tarfile.open(part) as packed:
                 packed.extractall(unfinished, filter="data")  # refuses names that lead outside, links, devices
+        os.sync()  # once, as 120,000 files brought to the disk one by one would take minutes
         (unfinished / archive.holds).rename(folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, FileNotFoundError) as problem:
         raise errors.DownloadError(f"{part} can't be unpacked ({problem}): delete it and fetch it again") from None

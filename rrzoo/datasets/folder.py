@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import errors, images
-from rrzoo.datasets.cache import Decoded, Decoding, decode
-from rrzoo.datasets.dataset import Dataset
+from rrzoo.datasets.cache import Decoded, decode
+from rrzoo.datasets.dataset import Dataset, Decoding
 
 PREFIX = "dir:"
 SPLITS = ("train", "val", "test")

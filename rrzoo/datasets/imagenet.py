@@ -6,8 +6,8 @@ import numpy as np
 
 from rrzoo import errors, images
 from rrzoo.datasets import trees
-from rrzoo.datasets.cache import Decoding, decode
-from rrzoo.datasets.dataset import Dataset, absent, fetch_with
+from rrzoo.datasets.cache import decode
+from rrzoo.datasets.dataset import Archive, Dataset, Decoding, Record
 
 SIZE = 64  # px
 TINY_FOLDER = "tiny-imagenet-200"
@@ -15,43 +15,42 @@ SLIM_FOLDER = "SlimageNet64"
 SLIM_SOURCE = "https://zenodo.org/record/3672132"
 TINY_MEAN = (0.4802, 0.4481, 0.3975)
 TINY_STD = (0.2764, 0.2689, 0.2816)
+COPY_MEAN = (0.4781, 0.4500, 0.3963)  # of the re-coded copy
+COPY_STD = (0.2683, 0.2621, 0.2729)
 LICENCE = "ImageNet's terms: for non-commercial research; the photographs are their authors'"
 
 
-def load_tiny(name: str, split: str, root: Path, how: Decoding) -> Dataset:
+def load_tiny(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     """Load a split of Tiny-ImageNet. See `rrzoo.datasets.load`."""
-    folder = _folder(root, name, TINY_FOLDER)
-    if folder is None:
-        raise absent(name, root / TINY_FOLDER, fetch_with(name, "248 MB"))
+    folder = _folder(record, root, TINY_FOLDER)
     for part in (split, "train", "words.txt"):
         if not (folder / part).exists():
             raise errors.DatasetError(f"{folder / part} is not there: Tiny-ImageNet has it. Fetch the data set again")
     wnids = trees.classes_of(folder / "train")
+    copied = not _has_boxes(folder, wnids)
     if split == "train":
         files, labels = trees.labelled_files(folder / "train", wnids, "images")
     else:
         files, labels = _annotated(folder / "val", wnids)
     decoded = decode(folder / split, files, how, (SIZE, SIZE))
     return Dataset(
-        name=name,
+        name=record.name,
         split=split,
         images=decoded.images,
         labels=labels[decoded.kept],
         classes=_words(folder / "words.txt", wnids),
-        mean=TINY_MEAN,
-        std=TINY_STD,
-        statistics="python -m rrzoo data tinyimagenet",
-        description="Tiny-ImageNet",
-        licence=LICENCE,
+        mean=COPY_MEAN if copied else TINY_MEAN,
+        std=COPY_STD if copied else TINY_STD,
+        statistics="measured once on all training images",
+        description=record.describe(copied),
+        licence=record.licence,
         skipped=decoded.skipped,
     )
 
 
-def load_slim(name: str, split: str, root: Path, how: Decoding) -> Dataset:
+def load_slim(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     """Load a split of SlimageNet64; classes are those of all splits. See `rrzoo.datasets.load`."""
-    folder = _folder(root, name, SLIM_FOLDER)
-    if folder is None:
-        raise absent(name, root / SLIM_FOLDER, f"unpack what {SLIM_SOURCE} offers there (no checksum is published)")
+    folder = _folder(record, root, SLIM_FOLDER)
     for part in (split, "train"):
         if not (folder / part).is_dir():
             raise errors.DatasetError(
@@ -68,7 +67,7 @@ def load_slim(name: str, split: str, root: Path, how: Decoding) -> Dataset:
         decoded = decode(folder / split, files, how, (SIZE, SIZE))
     number = np.searchsorted(classes, own)  # of each of the split's classes among all
     return Dataset(
-        name=name,
+        name=record.name,
         split=split,
         images=decoded.images,
         labels=number[labels[decoded.kept]],
@@ -76,14 +75,26 @@ def load_slim(name: str, split: str, root: Path, how: Decoding) -> Dataset:
         mean=train.mean,
         std=train.std,
         statistics="computed when the training images were decoded",
-        description="SlimageNet64",
-        licence=LICENCE,
+        description=record.title,
+        licence=record.licence,
         skipped=decoded.skipped,
     )
 
 
-def _folder(root: Path, name: str, distributed: str) -> Path | None:
-    return next((path for path in (root / distributed, root / name / distributed) if path.is_dir()), None)
+def _folder(record: Record, root: Path, distributed: str) -> Path:
+    places = (root / distributed, root / record.name / distributed)
+    if found := [place for place in places if place.is_dir()]:
+        return found[0]
+    raise record.absent(places[0])
+
+
+def _has_boxes(folder: Path, wnids: tuple[str, ...]) -> bool:
+    """Say whether each class has the list of boxes that the archive has.
+
+    A copy whose images were coded anew lacks them. Whatever lacks them is called such a copy: its pixels may be others,
+    and a figure must not be said to be Tiny-ImageNet's without knowing.
+    """
+    return all((folder / "train" / wnid / f"{wnid}_boxes.txt").is_file() for wnid in wnids)
 
 
 def _annotated(folder: Path, wnids: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
@@ -114,3 +125,37 @@ def _words(path: Path, wnids: tuple[str, ...]) -> tuple[str, ...]:
         raise errors.DatasetError(f"{path} has no words for {missing[0]}: fetch the data set again")
     first = [words[wnid].split(",")[0] for wnid in wnids]
     return tuple(name if first.count(name) == 1 else words[wnid] for name, wnid in zip(first, wnids, strict=True))
+
+
+TINY_IMAGENET = Record(
+    name="tinyimagenet",
+    title="Tiny-ImageNet",
+    load=load_tiny,
+    splits={"train": 100_000, "val": 10_000},
+    test_split="val",  # the split that is called test has no labels
+    class_count=200,
+    image_size=SIZE,
+    licence=LICENCE,
+    source="Stanford CS231n; http://cs231n.stanford.edu",
+    archive=Archive(
+        "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        248_100_043,
+        "90528d7ca1a48142e341f4ef8d21d0de",  # Avalanche's; the authors publish none
+        TINY_FOLDER,
+        600_000_000,
+    ),
+    copy="re-coded copy",
+    hub="zh-plus/tiny-imagenet",
+)
+SLIMAGENET = Record(
+    name="slimagenet64",
+    title="SlimageNet64",
+    load=load_slim,
+    splits={"train": 0, "val": 0, "test": 0},
+    test_split="test",
+    class_count=1_000,
+    image_size=SIZE,
+    licence=LICENCE,
+    source=f"Antoniou, Patacchiola, Ochal, Storkey 2020 (arXiv 2004.11967); {SLIM_SOURCE}",
+    by_hand=f"no checksum of it is published: get it by hand from {SLIM_SOURCE}, unpack it to {SLIM_FOLDER}/",
+)

@@ -32,8 +32,8 @@ def _images(training: Training) -> str:
     return f"{count}images of {training.data}" if training.data else f"{count}images"
 
 
-def searched(model: Model, gallery: Gallery, rerank: bool) -> str:
-    """Say what a search looked through, as Markdown."""
+def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
+    """Say in which pictures a search looked, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
     by = "relation score, 0 to 1" if rerank else "cosine similarity, at most 1"
     return f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and {by}"
@@ -96,5 +96,5 @@ def _row(name: str, line: str, chosen: bool) -> str:
         f"{measured.test_images:,} images of {measured.images}" if measured else "",
         f"{size / 1e6:,.2f} MB",
     )
-    told = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{link}</th>{told}</tr>'
+    data = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{link}</th>{data}</tr>'

@@ -1,9 +1,9 @@
-"""What the page is made of: inputs that rrzoo reads itself, drawings to click, and refusals as sentences."""
+"""What the page is made of: inputs that rrzoo reads itself, drawings to click, and errors as toasts."""
 
 import functools
 import html
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 import numpy as np
@@ -12,18 +12,21 @@ from gradio.data_classes import ImageData, ListFiles
 from rrzoo import errors
 from rrzoo.demo import uploads
 
-# a drawing's button tells its number
-TELL_INDEX = (
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# a click on a drawing's button sends the button's number
+SEND_INDEX = (
     "element.addEventListener('click', event => {const button = event.target.closest('button[data-index]'); "
     "if (button) trigger('click', {index: Number(button.dataset.index)})})"
 )
 
 
-def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Show what rrzoo refuses as a sentence to the visitor."""
+def errors_as_toasts(function: Callable[P, T]) -> Callable[P, T]:
+    """Show an error of rrzoo to the visitor, as a sentence in a toast."""
 
     @functools.wraps(function)
-    def told(*arguments: Any, **named: Any) -> Any:
+    def wrapper(*arguments: P.args, **named: P.kwargs) -> T:
         try:
             return function(*arguments, **named)
         except errors.RRZooError as problem:
@@ -31,10 +34,10 @@ def sentences(function: Callable[..., Any]) -> Callable[..., Any]:
                 html.escape(str(problem), quote=False), title="This can't be used", print_exception=False
             ) from None
 
-    return told
+    return wrapper
 
 
-@sentences
+@errors_as_toasts
 def read_upload(payload: ImageData | None) -> np.ndarray | None:
     """Return an uploaded picture as uint8 RGB (H, W, 3)."""
     if payload is None:
@@ -67,19 +70,19 @@ def files_input(label: str, elem_id: str, count: Any) -> gr.File:
     return component
 
 
-def drawn_html(drawn: str, elem_id: str, on_load: str | None = None) -> gr.HTML:
+def drawing_html(markup: str, elem_id: str, on_load: str | None = None) -> gr.HTML:
     """Return a drawing of rrzoo.demo, which brings its own style."""
-    return gr.HTML(drawn, elem_id=elem_id, elem_classes="drawn", apply_default_css=False, js_on_load=on_load)
+    return gr.HTML(markup, elem_id=elem_id, elem_classes="drawing", apply_default_css=False, js_on_load=on_load)
 
 
-def clickable(drawn: str, elem_id: str) -> gr.HTML:
-    """Return a drawing whose buttons tell their number when clicked."""
-    return drawn_html(drawn, elem_id, TELL_INDEX)
+def clickable(markup: str, elem_id: str) -> gr.HTML:
+    """Return a drawing whose buttons send their number when clicked."""
+    return drawing_html(markup, elem_id, SEND_INDEX)
 
 
-def clicked_on(event: gr.EventData, things: Sequence[Any]) -> int:
+def clicked_index(event: gr.EventData, things: Sequence[Any]) -> int:
     """Return the number of the thing that was clicked."""
     index = getattr(event, "index", None)
     if not isinstance(index, int) or not 0 <= index < len(things):
-        raise errors.ArgumentError("what was clicked is not there any more: click again")
+        raise errors.ArgumentError("what you clicked is not on the page any more: click again")
     return index

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-SHOWN = 192  # px, the longer side of a picture in the page
+SIDE = 192  # px, the longer side of a picture in the page
 
 
 def data_uri(picture: np.ndarray | Image.Image) -> str:
     """Return a picture, uint8 (H, W, 3) or PIL, as the address of a JPEG of at most 192 px."""
-    shown = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture.copy()
-    shown.thumbnail((SHOWN, SHOWN))
+    small = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture.copy()
+    small.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
-    shown.save(file, "JPEG", quality=88)
+    small.save(file, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
@@ -26,7 +26,7 @@ def image(picture: np.ndarray | Image.Image, alt: str) -> str:
 
 
 def grid(pictures: Sequence[np.ndarray | Image.Image], captions: Sequence[str], name: str, small: bool = False) -> str:
-    """Draw pictures as buttons that tell their number, from 0, when clicked; a small grid hides its captions.
+    """Draw pictures as buttons that send their number, from 0, when clicked; a small grid hides its captions.
 
     Args:
         pictures: N.
@@ -37,8 +37,8 @@ def grid(pictures: Sequence[np.ndarray | Image.Image], captions: Sequence[str], 
     cells = ""
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         text = html.escape(caption)
-        shown = "" if small else f"<span>{text}</span>"
-        cells += f'<li><button type="button" data-index="{number}" title="{text}">{image(picture, caption)}{shown}'
+        visible = "" if small else f"<span>{text}</span>"
+        cells += f'<li><button type="button" data-index="{number}" title="{text}">{image(picture, caption)}{visible}'
         cells += "</button></li>"
     return f'<ul class="pictures{" small" if small else ""}" aria-label="{html.escape(name)}">{cells}</ul>'
 

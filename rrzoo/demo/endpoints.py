@@ -11,13 +11,14 @@ import numpy as np
 from gradio.data_classes import ImageData
 
 from rrzoo import errors
-from rrzoo.demo.components import picture_input, read_upload, sentences
-from rrzoo.demo.shared import HITS, MOST_HITS
+from rrzoo.demo import relating
+from rrzoo.demo.components import errors_as_toasts, picture_input, read_upload
+from rrzoo.demo.context import HITS, MOST_HITS
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 
 
-def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]], default: str) -> None:
+def add_endpoints(page: gr.Blocks, get_model: Callable[[str], tuple[Model, Gallery]], default: str) -> None:
     """Add the endpoints for programs, which are the MCP tools, too. Pictures are removed once they are read."""
 
     def take(payload: ImageData | None) -> np.ndarray:
@@ -46,14 +47,14 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
         """
         if not 1 <= k <= MOST_HITS:
             raise errors.ArgumentError(f"k is {k}: ask for 1 to {MOST_HITS} results")
-        (hits,) = opened(model)[1].search(picture, int(k), rerank)
-        found = [{name: getattr(hit, name) for name in ("score", "relation", "label", "source")} for hit in hits]
+        (hits,) = get_model(model)[1].search(picture, int(k), rerank)
+        results = [{name: getattr(hit, name) for name in ("score", "relation", "label", "source")} for hit in hits]
         if images:
-            for told, hit in zip(found, hits, strict=True):
+            for result, hit in zip(results, hits, strict=True):
                 file = io.BytesIO()
                 hit.thumbnail.save(file, "WEBP", quality=85)
-                told["image"] = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-        return found
+                result["image"] = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+        return results
 
     def classify(picture: np.ndarray, model: str = default) -> dict[str, float]:
         """Return the probability of each class by the linear probe, the most probable first.
@@ -62,8 +63,8 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
             picture: the picture to classify.
             model: a model of the zoo.
         """
-        judge, _ = opened(model)
-        probabilities = dict(zip(judge.classes, judge.classify(picture)[0].tolist(), strict=True))
+        classifier, _ = get_model(model)
+        probabilities = dict(zip(classifier.classes, classifier.classify(picture)[0].tolist(), strict=True))
         return dict(sorted(probabilities.items(), key=lambda item: -item[1]))
 
     def relate(left: np.ndarray, right: np.ndarray, model: str = default) -> dict[str, float | None]:
@@ -77,10 +78,8 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
             right: the other.
             model: a model of the zoo.
         """
-        judge, _ = opened(model)
-        score = judge.relate(left, right)
-        closer = float(judge.relation_percentile(score)[0]) if judge.config.random_pair_scores else None
-        return {"score": float(score[0]), "relation_percentile": closer}
+        score, percentile = relating.relation(get_model(model)[0], left, right)
+        return {"score": score, "relation_percentile": percentile}
 
     def embed(picture: np.ndarray, model: str = default) -> list[float]:
         """Return the feature of a picture, of unit length.
@@ -89,7 +88,8 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
             picture: the picture to embed.
             model: a model of the zoo.
         """
-        return opened(model)[0].embed(picture)[0].tolist()
+        feature: list[float] = get_model(model)[0].embed(picture)[0].tolist()
+        return feature
 
     with gr.Column(visible=False):
         picture, left, right = (picture_input(label, f"program-{label}") for label in ("picture", "left", "right"))
@@ -106,4 +106,6 @@ def for_programs(page: gr.Blocks, opened: Callable[[str], tuple[Model, Gallery]]
     }
     for function, inputs in endpoints.items():
         name = function.__name__
-        button.click(sentences(function), inputs, answer, api_name=name, concurrency_limit=2, concurrency_id="programs")
+        button.click(
+            errors_as_toasts(function), inputs, answer, api_name=name, concurrency_limit=2, concurrency_id="programs"
+        )

@@ -17,9 +17,9 @@ def example_pictures() -> tuple[list[np.ndarray], list[str]]:
 def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
     """Return pictures that are worth relating: a figure, its mirror image and others; and two alone."""
     horse, deer, truck, ship = pictures[HORSE], pictures[4], pictures[TRUCK], pictures[8]
-    mirrored = np.ascontiguousarray(horse[:, ::-1])
+    mirror_image = np.ascontiguousarray(horse[:, ::-1])
     return {
-        "A horse, its mirror image, a deer and a truck": [horse, mirrored, deer, truck],
-        "A figure and its mirror image": [horse, mirrored],
+        "A horse, its mirror image, a deer and a truck": [horse, mirror_image, deer, truck],
+        "A figure and its mirror image": [horse, mirror_image],
         "Four clay figures": [horse, deer, truck, ship],
     }

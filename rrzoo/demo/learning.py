@@ -19,7 +19,7 @@ def random_views(model: Model, pictures: Sequence[np.ndarray], count: int, stren
         model: whose image size is used.
         pictures: uint8 (H, W, 3) each.
         count: K.
-        strength: 0 to 1: crops and colours lie this far between the whole, unchanged picture and what was drawn.
+        strength: 0 to 1: how far crops and colours go from the whole, unchanged picture to the random view.
         seed: another one gives other views.
 
     Raises:
@@ -33,22 +33,22 @@ def random_views(model: Model, pictures: Sequence[np.ndarray], count: int, stren
     sharpest = max(min(picture.shape[:2]) for picture in pictures)
     side = max(size, min(4 * size, sharpest))  # room for crops; more pixels than there are would only take time
     squares = to_square(pictures, side)
-    drawn = views.draw(seed, 0, np.arange(len(squares)), count, side, side)
+    parameters = views.draw(seed, 0, np.arange(len(squares)), count, side, side)
     neutral = np.array([1, 1, 1, 0], np.float32)
-    softened = dataclasses.replace(
-        drawn,
-        top=np.floor(strength * drawn.top).astype(np.int64),
-        left=np.floor(strength * drawn.left).astype(np.int64),
-        height=side - np.ceil(strength * (side - drawn.height)).astype(np.int64),
-        width=side - np.ceil(strength * (side - drawn.width)).astype(np.int64),
-        factors=(neutral + strength * (drawn.factors - neutral)).astype(np.float32),
-        flip=drawn.flip & (strength > 0),
-        grey=drawn.grey & (strength > 0),
+    softer = dataclasses.replace(
+        parameters,
+        top=np.floor(strength * parameters.top).astype(np.int64),
+        left=np.floor(strength * parameters.left).astype(np.int64),
+        height=side - np.ceil(strength * (side - parameters.height)).astype(np.int64),
+        width=side - np.ceil(strength * (side - parameters.width)).astype(np.int64),
+        factors=(neutral + strength * (parameters.factors - neutral)).astype(np.float32),
+        flip=parameters.flip & (strength > 0),
+        grey=parameters.grey & (strength > 0),
     )
     pixels = torch.from_numpy(squares).permute(0, 3, 1, 2)
-    made = views.apply(pixels, softened, size, torch.zeros(3), torch.ones(3))
-    shown = made.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
-    return shown.reshape(count, len(squares), size, size, 3).swapaxes(0, 1)
+    small = views.apply(pixels, softer, size, torch.zeros(3), torch.ones(3)).mul(255)
+    small_pixels = small.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()
+    return small_pixels.reshape(count, len(squares), size, size, 3).swapaxes(0, 1)
 
 
 def lesson(model: Model, pictures: list[np.ndarray], count: int, strength: float, seed: int) -> str:
@@ -58,7 +58,7 @@ def lesson(model: Model, pictures: list[np.ndarray], count: int, strength: float
     where a positive pair scores above 0.5, or a negative pair below.
 
     Args:
-        model: whose relation head judges.
+        model: its relation head gives the scores.
         pictures: two, uint8 (H, W, 3) each.
         count: K.
         strength: as for `random_views`.
@@ -67,30 +67,30 @@ def lesson(model: Model, pictures: list[np.ndarray], count: int, strength: float
     Raises:
         errors.ArgumentError: as `random_views` says, or the model can't relate.
     """
-    made = np.concatenate(list(random_views(model, pictures, count, strength, seed)))
-    features = model.features(made)
-    left, right = np.triu_indices(len(made), 1)
-    scores = np.zeros((len(made), len(made)), np.float32)
+    all_views = np.concatenate(list(random_views(model, pictures, count, strength, seed)))
+    features = model.features(all_views)
+    left, right = np.triu_indices(len(all_views), 1)
+    scores = np.zeros((len(all_views), len(all_views)), np.float32)
     scores[left, right] = model.relate_features(features[left], features[right])
-    positive = np.subtract.outer(np.arange(len(made)) // count, np.arange(len(made)) // count) == 0
+    positive = np.subtract.outer(np.arange(len(all_views)) // count, np.arange(len(all_views)) // count) == 0
     correct = (scores > 0.5) == positive
-    names = [f"{'AB'[number // count]}{number % count + 1}" for number in range(len(made))]
-    thumbs = [drawing.image(view, f"View {name}") for name, view in zip(names, made, strict=True)]
-    shown = ""
+    names = [f"{'AB'[number // count]}{number % count + 1}" for number in range(len(all_views))]
+    thumbs = [drawing.image(view, f"View {name}") for name, view in zip(names, all_views, strict=True)]
+    rows = ""
     for letter, own in (("A", thumbs[:count]), ("B", thumbs[count:])):
-        shown += f'<div class="views"><b>Picture {letter}</b>{"".join(own)}</div>'
-    said = _summary(scores[left, right], positive[left, right], correct[left, right])
-    return f'{shown}<p class="summary">{said}</p>{_pairs_table(names, thumbs, scores, positive, correct)}'
+        rows += f'<div class="views"><b>Picture {letter}</b>{"".join(own)}</div>'
+    summary = _summary(scores[left, right], positive[left, right], correct[left, right])
+    return f'{rows}<p class="summary">{summary}</p>{_pairs_table(names, thumbs, scores, positive, correct)}'
 
 
 def _summary(scores: np.ndarray, positive: np.ndarray, right: np.ndarray) -> str:
-    said = []
+    parts = []
     for kind, of_kind in (("positive pairs, two views of one picture", positive), ("negative pairs", ~positive)):
-        said.append(
+        parts.append(
             f"Of {of_kind.sum()} {kind}, the head gets <b>{right[of_kind].sum()}</b> right "
             f"(mean score {scores[of_kind].mean():.2f})"
         )
-    return ". ".join(said) + "."
+    return ". ".join(parts) + "."
 
 
 def _pairs_table(
@@ -101,11 +101,11 @@ def _pairs_table(
     for i, name in enumerate(names[:-1]):
         cells = "<td></td>" * i
         for j in range(i + 1, len(names)):
-            kind, judged = "positive" if positive[i, j] else "negative", "right" if correct[i, j] else "wrong"
-            said = f"{name} and {names[j]}: a {kind} pair, score {scores[i, j]:.2f}, {judged}"
+            kind, verdict = "positive" if positive[i, j] else "negative", "right" if correct[i, j] else "wrong"
+            title = f"{name} and {names[j]}: a {kind} pair, score {scores[i, j]:.2f}, {verdict}"
             cells += (
-                f'<td class="{kind} {judged}" style="--share: {100 * scores[i, j]:.0f}%" title="{said}">'
-                f'{scores[i, j]:.2f}<span class="mark" role="img" aria-label="{judged}">'
+                f'<td class="{kind} {verdict}" style="--share: {100 * scores[i, j]:.0f}%" title="{title}">'
+                f'{scores[i, j]:.2f}<span class="mark" role="img" aria-label="{verdict}">'
                 f"{'✓' if correct[i, j] else '✗'}</span></td>"
             )
         body += f'<tr><th scope="row">{thumbs[i]}<br>{name}</th>{cells}</tr>'

@@ -19,6 +19,13 @@ VIEWED = 200  # pictures of the gallery, two views of each, behind the coloured 
 LOGIT = 12.0  # scores are drawn between sigmoid(-12) and sigmoid(12): most lie close to 0 or 1
 
 
+def relation(model: Model, left: np.ndarray, right: np.ndarray) -> tuple[float, float | None]:
+    """Return the relation score of two pictures, and the share of random pairs that score below, where it is known."""
+    score = model.relate(left, right)
+    percentile = float(model.relation_percentile(score)[0]) if model.config.random_pair_scores else None
+    return float(score[0]), percentile
+
+
 def score_matrix(model: Model, pictures: list[np.ndarray] | np.ndarray) -> np.ndarray:
     """Return the relation score of every two of N pictures, float32 (N, N), symmetric."""
     features = model.features(pictures)
@@ -26,18 +33,18 @@ def score_matrix(model: Model, pictures: list[np.ndarray] | np.ndarray) -> np.nd
     return model.relate_features(features[rows], features[columns]).reshape(len(features), -1)
 
 
-def matrix_table(matrix: np.ndarray, pictures: list[np.ndarray], chosen: tuple[int, int]) -> str:
-    """Draw a score matrix (N, N) as a table of buttons that tell i * N + j when clicked; `chosen` is the pair shown."""
+def matrix_table(matrix: np.ndarray, pictures: list[np.ndarray], pair: tuple[int, int]) -> str:
+    """Draw a score matrix (N, N) as a table of buttons that send i * N + j when clicked; `pair` is shown in detail."""
     thumbs = [drawing.image(picture, f"Picture {number}") for number, picture in enumerate(pictures, 1)]
     head = "".join(f'<th scope="col">{thumb}</th>' for thumb in thumbs)
     body = ""
     for i, thumb in enumerate(thumbs):
         cells = ""
         for j in range(len(thumbs)):
-            said = f"pictures {i + 1} and {j + 1}, score {matrix[i, j]:.2f}"
+            label = f"pictures {i + 1} and {j + 1}, score {matrix[i, j]:.2f}"
             button = (
-                f'<button type="button" data-index="{i * len(thumbs) + j}" aria-label="{said}" '
-                f'aria-pressed="{str({i, j} == set(chosen)).lower()}">{matrix[i, j]:.2f}</button>'
+                f'<button type="button" data-index="{i * len(thumbs) + j}" aria-label="{label}" '
+                f'aria-pressed="{str({i, j} == set(pair)).lower()}">{matrix[i, j]:.2f}</button>'
             )
             cells += f'<td style="--share: {100 * matrix[i, j]:.0f}%">{button}</td>' if i != j else "<td></td>"
         body += f'<tr><th scope="row">{thumb}</th>{cells}</tr>'
@@ -48,7 +55,7 @@ def matrix_table(matrix: np.ndarray, pictures: list[np.ndarray], chosen: tuple[i
     )
 
 
-def verdict(score: float, closer: float | None, compared: str) -> str:
+def verdict(score: float, percentile: float | None, test_data: str) -> str:
     """Draw a relation score, 0 to 1, and its place among random pairs of test images, 0 to 1, as two bars."""
 
     def bar(label: str, value: str, share: float) -> str:
@@ -58,19 +65,20 @@ def verdict(score: float, closer: float | None, compared: str) -> str:
             f'<div style="width: {100 * share:.1f}%"></div></div></div>'
         )
 
-    drawn = bar("Relation score: are these two views of one picture?", f"{score:.3f}", score)
-    if closer is not None:
-        drawn += bar(f"Closer than this share of random pairs of {html.escape(compared)}", f"{closer:.0%}", closer)
-    return drawn + (
+    bars = bar("Relation score: are these two views of one picture?", f"{score:.3f}", score)
+    if percentile is not None:
+        label = f"Closer than this share of random pairs of {html.escape(test_data)}"
+        bars += bar(label, f"{percentile:.0%}", percentile)
+    return bars + (
         '<p class="hint">The head was trained on views of single pictures, not on classes: two different photographs '
-        "of one class may score low. The second bar tells more than the first.</p>"
+        "of one class may score low. The second bar says more than the first.</p>"
     )
 
 
-def picked(pictures: list[np.ndarray], said: str) -> str:
-    """Show one or two picked pictures, and what is said of them, as HTML."""
-    shown = "".join(drawing.image(picture, f"Picked picture {number}") for number, picture in enumerate(pictures, 1))
-    return f'<div class="picked"><div class="pair">{shown}</div><div>{said}</div></div>'
+def selection(pictures: list[np.ndarray], comment: str) -> str:
+    """Show one or two pictures that the visitor picked, and HTML beside them."""
+    images = "".join(drawing.image(picture, f"Picked picture {number}") for number, picture in enumerate(pictures, 1))
+    return f'<div class="selection"><div class="pair">{images}</div><div>{comment}</div></div>'
 
 
 @functools.lru_cache(maxsize=8)
@@ -106,18 +114,18 @@ def histograms(model: Model, gallery: Gallery, score: float) -> str:
             bars.append(f'<rect class="{name}" x="{x:.1f}" y="{100 - tall:.1f}" width="17" height="{tall:.1f}"/>')
     at = 20 + 440 * (float(place(np.array([score]))[0]) + LOGIT) / (2 * LOGIT)
     above_other, above_same = float((other < score).mean()), float((same < score).mean())
-    said = (
+    label = (
         f"Above {above_other:.0%} of random pairs of the gallery, and above {above_same:.0%} of pairs of views of one "
         "of its pictures"
     )
     return (
-        f'<figure class="histograms"><svg viewBox="0 0 480 126" role="img" aria-label="{said}">{"".join(bars)}'
+        f'<figure class="histograms"><svg viewBox="0 0 480 126" role="img" aria-label="{label}">{"".join(bars)}'
         f'<line class="here" x1="{at:.1f}" x2="{at:.1f}" y1="4" y2="104"/>'
         '<text x="20" y="120">0</text><text x="240" y="120" text-anchor="middle">0.5</text>'
         '<text x="460" y="120" text-anchor="end">1</text></svg>'
         f'<figcaption><span class="key here"></span> this pair &nbsp; <span class="key other"></span> '
         f"{len(other):,} random pairs of {html.escape(gallery.description or 'the gallery')} &nbsp; "
-        f'<span class="key same"></span> two random views of one of its pictures, {len(same)} times<br>{said}. '
+        f'<span class="key same"></span> two random views of one of its pictures, {len(same)} times<br>{label}. '
         "Logistic axis.</figcaption></figure>"
     )
 
@@ -129,21 +137,21 @@ def heat_maps(model: Model, left: np.ndarray, right: np.ndarray) -> str:
     except errors.ArgumentError as problem:  # the score itself is still worth showing
         return drawing.notice(str(problem))
     most = max(float(np.abs(values).max()) for values in maps) or 1.0
-    drawn = ""
-    for number, (picture, values) in enumerate(zip(to_square([left, right], drawing.SHOWN), maps, strict=True), 1):
+    pictures = ""
+    for number, (picture, values) in enumerate(zip(to_square([left, right], drawing.SIDE), maps, strict=True), 1):
         cells = "".join(
             f'<rect class="{"warm" if value > 0 else "cold"}" x="{column}" y="{row}" width="1" height="1" '
             f'fill-opacity="{0.7 * abs(value) / most:.2f}"><title>{value:+.2f}</title></rect>'
             for (row, column), value in np.ndenumerate(values)
         )
         height, width = values.shape
-        drawn += (
+        pictures += (
             f'<div class="heat">{drawing.image(picture, f"Picture {number} of the pair")}<svg role="img" aria-label='
             f'"What in picture {number} drove the score" viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
             f"{cells}</svg></div>"
         )
     return (
-        f'<figure class="heats"><div class="pair">{drawn}</div><figcaption><span class="legend">'
+        f'<figure class="heats"><div class="pair">{pictures}</div><figcaption><span class="legend">'
         f"<span>{-most:.1f}, against</span><span class='ramp'></span><span>for one picture, +{most:.1f}</span></span>"
         "<b>Warm</b> places speak for “views of one picture”, <b>cold</b> ones against. The value of a place is how "
         "far the score, as a logit, falls when that place is left out of the mean that makes the feature. The model "

@@ -1,4 +1,4 @@
-"""What visitors and programs send, before anything reads it: bounded, from nowhere but the uploads, and soon gone."""
+"""What visitors and programs send, before anything reads it: limited in size, read only from uploads, soon removed."""
 
 import atexit
 import contextlib
@@ -20,7 +20,7 @@ MAX_PIXELS = (
     16_000_000  # of a picture as it is decoded: less than a second, less than 200 MB; JPEGs are decoded smaller
 )
 AT_ONCE = 2  # pictures that are decoded at the same time
-KEPT = 3600.0  # seconds that what was uploaded and not removed, such as a visitor's picture on the page, stays on disk
+MAX_AGE = 3600.0  # seconds that an upload which nothing removes, such as a picture on the page, stays on disk
 MB = 1_000_000
 # bytes of a request; a base64 data: URL as MCP sends it is a third larger than the file
 MAX_BODIES = {"/upload": 1_000 * MB, "/mcp": 28 * MB}
@@ -57,18 +57,18 @@ def read(path: str | Path) -> np.ndarray:
         raise
 
 
-def settle(value: Any, folder: Path) -> Any:
+def resolve(value: Any, folder: Path) -> Any:
     """Return the input of an event with all its files as paths in the folder of uploads; open nothing.
 
     Raises:
         errors.ArgumentError: a file is given by an address or as data, or was not uploaded.
     """
     if isinstance(value, list):
-        return [settle(item, folder) for item in value]
+        return [resolve(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
     if not isinstance(value.get("path"), str):
-        return {name: settle(item, folder) for name, item in value.items()}
+        return {name: resolve(item, folder) for name, item in value.items()}
     path = value["path"]
     if path.startswith("data:"):
         raise errors.ArgumentError("a picture arrived as a data: URL: upload it as a file")
@@ -97,30 +97,30 @@ class BodyLimit:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         most = next((most for part, most in MAX_BODIES.items() if part in scope["path"]), MAX_BODY)
-        told = dict(scope["headers"]).get(b"content-length", b"0")
-        if not told.isdigit() or int(told) > most:
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > most:
             detail = f"The request is larger than {most // MB} MB: send pictures as uploaded files, or smaller ones."
             body = json.dumps({"detail": detail}).encode()
             head = [(b"content-type", b"application/json"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 413, "headers": head})
             return await send({"type": "http.response.body", "body": body})
-        arrived = 0
+        size = 0
 
-        async def counted() -> Message:  # a body in chunks tells no length before
-            nonlocal arrived
+        async def receive_bounded() -> Message:  # a body in chunks says no length before
+            nonlocal size
             message = await receive()
-            arrived += len(message.get("body", b""))
-            return message if arrived <= most else {"type": "http.disconnect"}
+            size += len(message.get("body", b""))
+            return message if size <= most else {"type": "http.disconnect"}
 
-        return await self.app(scope, counted, send)
+        return await self.app(scope, receive_bounded, send)
 
 
-def sweep(folder: Path, spared: set[Path], kept: float = KEPT) -> None:
-    """Remove files below a folder that were written more than `kept` seconds ago, but none of `spared`."""
-    oldest = time.time() - kept
+def sweep(folder: Path, exceptions: set[Path], max_age: float = MAX_AGE) -> None:
+    """Remove files below a folder that were written more than `max_age` seconds ago, but none of `exceptions`."""
+    oldest = time.time() - max_age
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):  # others remove files, too
-            if path in spared or path.stat().st_mtime >= oldest:
+            if path in exceptions or path.stat().st_mtime >= oldest:
                 continue
             if path.is_dir():
                 path.rmdir()  # fails, as it should, where something is in it
@@ -129,12 +129,12 @@ def sweep(folder: Path, spared: set[Path], kept: float = KEPT) -> None:
 
 
 def keep_sweeping(folder: Path, every: float = 60.0) -> None:
-    """Call `sweep` for as long as the process runs; what is there now is spared: the page's own files."""
-    spared = set(folder.rglob("*"))
+    """Call `sweep` for as long as the process runs; what is there now stays: the page's own files."""
+    own_files = set(folder.rglob("*"))
 
     def run() -> None:
         while True:
             time.sleep(every)
-            sweep(folder, spared)
+            sweep(folder, own_files)
 
     threading.Thread(target=run, daemon=True).start()

@@ -29,7 +29,7 @@ class Visitors:
             self._galleries.pop(session, None)
             self._galleries[session] = (self._clock(), gallery)
             self._expire()
-            while sum(len(kept) for _, kept in self._galleries.values()) > self._most and len(self._galleries) > 1:
+            while sum(len(one) for _, one in self._galleries.values()) > self._most and len(self._galleries) > 1:
                 self._galleries.popitem(last=False)
 
     def gallery(self, session: str, model: Model) -> Gallery | None:

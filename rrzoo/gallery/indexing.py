@@ -1,22 +1,20 @@
-"""From images that were read to the rows of a gallery; of a folder, only what is not known yet is embedded."""
+"""From pictures to the rows of a gallery; of a folder, only what is not known yet is embedded."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.gallery import batches
-from rrzoo.gallery.batches import Batch
-from rrzoo.gallery.storage import Rows
+from rrzoo.gallery import sources
+from rrzoo.gallery.rows import Rows
+from rrzoo.gallery.sources import Batch, PictureSource, Stamp
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.images import Images
+from rrzoo.progress import OnProgress
 
 ENCODERS = 2  # threads that write thumbnails while the model computes features
-
-Progress = Callable[[int, int], None]  # images done, images in all
 
 
 class Embedder(Protocol):
@@ -42,35 +40,48 @@ class Embedder(Protocol):
 
 
 def embed(
-    model: Embedder, read: Iterable[Batch], count: int, progress: Progress | None = None, thumbnails: bool = True
-) -> Rows | None:
-    """Embed batches, and encode thumbnails of them meanwhile; return None where there is no image in them.
+    model: Embedder,
+    source: PictureSource,
+    progress: OnProgress | None = None,
+    skipped: list[str] | None = None,
+    known: Iterable[Rows] = (),
+    keep: Callable[[Rows], None] | None = None,
+) -> Rows:
+    """Return the rows of a source's pictures, in its order.
 
     Args:
         model: whose features are computed.
-        read: the batches, with `count` images in all.
-        count: what `progress` is told.
-        progress: called after each batch.
-        thumbnails: wanted or not.
+        source: the pictures.
+        progress: called before the first batch, with what is known, and after each.
+        skipped: takes what can't be read; if None, that raises.
+        known: rows of this model; those of the same source and stamp are not computed again.
+        keep: takes the rows of each batch that was embedded.
+
+    Raises:
+        errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
-    features: list[np.ndarray] = []
-    files: list[bytes] = []
-    labels: list[str | None] = []
-    sources: list[str] = []
+    count = len(source.pictures)
+    parts = _find_known(source, known)
+    missing = [number for number in range(count) if number not in parts]
+    before = len(parts)
+    if progress:
+        progress(before, count)
     with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in read:
-            if batch.pictures:
-                encoded = encoders.map(Thumbnails.encode, batch.pictures if thumbnails else [])
-                features.append(model.features(batch.pictures))
-                files += encoded
-            labels += batch.labels
-            sources += batch.sources
+        for batch in sources.read(source, missing, skipped):
+            if batch.pixels:
+                rows = _embed_batch(model, source, batch, None if source.shipped else encoders)
+                parts |= {number: (rows, row) for row, number in enumerate(batch.numbers)}
+                if keep:
+                    keep(rows)
             if progress:
-                progress(batch.read, count)
-    if not features:
-        return None
-    unit, lengths = to_unit(np.concatenate(features))
-    return Rows(unit, lengths, Thumbnails.join(files) if thumbnails else None, sources, labels)
+                progress(before + batch.done, count)
+    if not parts:
+        raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
+    numbers = sorted(parts)
+    unit = np.stack([rows.unit[row] for rows, row in map(parts.__getitem__, numbers)])
+    lengths = np.stack([rows.lengths[row] for rows, row in map(parts.__getitem__, numbers)])
+    files = (_thumbnail(*parts[number]) for number in numbers)
+    return _rows(source, numbers, unit, lengths, None if source.shipped else Thumbnails.join(files))
 
 
 def to_unit(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,66 +90,42 @@ def to_unit(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(features / lengths[:, None], np.float32), lengths
 
 
-def folder_rows(
-    model: Embedder,
-    folder: Path,
-    known: Iterable[Rows],
-    keep: Callable[[Rows], None],
-    progress: Progress | None,
-    skipped: list[str] | None,
-) -> tuple[Rows, tuple[str, ...]]:
-    """Return the rows of a folder's images, in the order of their paths, and the names of the classes.
-
-    Args:
-        model: whose features are computed.
-        folder: what is indexed, with all below it.
-        known: rows of this model; those whose file still has the same path and stamp are not computed again.
-        keep: takes the rows of each batch that was embedded.
-        progress: called with the number of known images, and after each batch.
-        skipped: takes what can't be read; if None, that raises.
-
-    Raises:
-        errors.GalleryError: there is no such folder, no image in it, or an image that can't be read.
-    """
-    listed = batches.list_folder(folder)
-    found: dict[tuple[str, batches.Stamp], tuple[Rows, int]] = {}
-
-    def learn(rows: Rows) -> None:
-        stamps = [] if rows.stamps is None else rows.stamps.tolist()
-        for row, (source, (size, changed)) in enumerate(zip(rows.sources, stamps, strict=True)):
-            found[source, (size, changed)] = rows, row
-
+def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple[Rows, int]]:
+    """Return the pictures that are known: number -> rows, and the row there. Of two, the later one counts."""
+    places: dict[tuple[str, Stamp], tuple[Rows, int]] = {}
     for rows in known:
-        learn(rows)
-    missing = [file[0] for file in listed.items() if file not in found]
-    before = len(listed) - len(missing)
-    if progress:
-        progress(before, len(listed))
-    for batch in batches.of_folder(folder, missing, skipped):
-        new = embed(model, [batch], len(listed))
-        if new is not None:
-            new.stamps = np.array([listed[source] for source in new.sources], np.int64)
-            keep(new)
-            learn(new)
-        if progress:
-            progress(before + batch.read, len(listed))
-    files = [file for file in listed.items() if file in found]
-    if not files:
-        problem = skipped[0] if skipped else ""
-        raise errors.GalleryError(f"none of the {len(listed)} images can be read; {problem}")
-    parts = [found[file] for file in files]
-    joined = Rows(
-        np.stack([rows.unit[row] for rows, row in parts]),
-        np.stack([rows.lengths[row] for rows, row in parts]),
-        Thumbnails.join(_thumbnails(parts)),
-        [source for source, _ in files],
-        [batches.class_of(source) for source, _ in files],
-        np.array([stamp for _, stamp in files], np.int64),
+        if rows.stamps is not None and rows.thumbnails is not None:
+            for row, (name, (size, changed)) in enumerate(zip(rows.sources, rows.stamps.tolist(), strict=True)):
+                places[name, (size, changed)] = rows, row
+    return {
+        number: places[picture.source, picture.stamp]
+        for number, picture in enumerate(source.pictures)
+        if picture.stamp is not None and (picture.source, picture.stamp) in places
+    }
+
+
+def _embed_batch(model: Embedder, source: PictureSource, batch: Batch, encoders: Executor | None) -> Rows:
+    encoded = encoders.map(Thumbnails.encode, batch.pixels) if encoders else None  # meanwhile
+    unit, lengths = to_unit(model.features(batch.pixels))
+    return _rows(source, batch.numbers, unit, lengths, None if encoded is None else Thumbnails.join(encoded))
+
+
+def _rows(
+    source: PictureSource, numbers: list[int], unit: np.ndarray, lengths: np.ndarray, thumbnails: Thumbnails | None
+) -> Rows:
+    """Join what was computed of some of a source's pictures with what the source says of them."""
+    pictures = [source.pictures[number] for number in numbers]
+    stamps = [picture.stamp for picture in pictures if picture.stamp is not None]
+    return Rows(
+        unit,
+        lengths,
+        source.labels(numbers),
+        tuple(picture.source for picture in pictures),
+        np.array(stamps, np.int64) if stamps else None,
+        thumbnails,
     )
-    return joined, tuple(sorted({name for name in map(batches.class_of, listed) if name is not None}))
 
 
-def _thumbnails(parts: list[tuple[Rows, int]]) -> Iterator[bytes]:
-    for rows, row in parts:
-        assert rows.thumbnails is not None  # those of a folder always have them
-        yield rows.thumbnails.file(row)
+def _thumbnail(rows: Rows, row: int) -> bytes:
+    assert rows.thumbnails is not None  # `_find_known` takes no others
+    return rows.thumbnails.file(row)

@@ -1,191 +1,238 @@
-"""A gallery on disk: `index.faiss`, `gallery.safetensors`, and `gallery.json` with the SHA-256 of the other two.
+"""A gallery on disk: a folder of a manifest and the files of one generation.
 
-While a folder is indexed, `.unfinished/` beside them keeps what is done, one file a batch. Every file is written
-under another name and then renamed: whatever ends a run, no name stands for half a file.
+    manifest.json               whose features, of what, how many, and the SHA-256 of the other files
+    features-3.safetensors      unit, lengths                            of the third generation; see `rows.Rows`
+    rows-3.safetensors          labels, sources, source_ends, and of a folder's files stamps
+    thumbnails-3.safetensors    thumbnails, thumbnail_ends               unless the pictures ship with rrzoo
+
+Saving writes a new generation beside the old one, and then switches: the manifest is replaced by one rename. Whatever
+ends a run, the folder holds the old gallery or the new one, whole. The next save removes what a killed one has left.
 """
 
-import contextlib
-import hashlib
 import json
-import os
-import shutil
-import uuid
+import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save_file as save_tensors
+from safetensors.numpy import save_file
 
 from rrzoo import errors
-from rrzoo.gallery import batches
-from rrzoo.gallery.thumbnails import Thumbnails
+from rrzoo import files as rrzoo_files
+from rrzoo.gallery.rows import Rows
 from rrzoo.records import from_dict
 
 FOLDER = "gallery"  # in a model folder
-INDEX = "index.faiss"
-TENSORS = "gallery.safetensors"
-MANIFEST = "gallery.json"
-UNFINISHED = ".unfinished"
-FORMAT = 1
+MANIFEST = "manifest.json"
+FORMAT = 2
+PARTS = {
+    "features": ("unit", "lengths"),
+    "rows": ("labels", "sources", "source_ends", "stamps"),
+    "thumbnails": ("thumbnails", "thumbnail_ends"),
+}
+FORMAT_1 = ("gallery.json", "gallery.safetensors", "index.faiss")  # files of the older format, which is not read
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """All of `gallery.json`."""
+class GalleryManifest:
+    """All of a gallery's manifest.json."""
 
     model: str
     fingerprint: str  # of the model
-    rows: int
     dimension: int
     metric: str  # "cosine"
+    rows: int
     classes: tuple[str, ...]
-    sources: tuple[str, ...]  # one a row
+    description: str | None  # what the images are, where a data set says so
     dataset: str | None  # name/split, where the pictures are those of a data set that ships with the package
-    sha256: dict[str, str]  # of the other two files
-    description: str | None = None  # what the images are, where a data set says so
+    generation: int = 0  # from 1
+    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256, of this generation's files
     format: int = FORMAT
 
 
-def write(folder: Path, manifest: Manifest, index: bytes, tensors: dict[str, np.ndarray]) -> None:
-    """Write the three files. The manifest comes last: what is interrupted before is refused.
-
-    Args:
-        folder: where to.
-        manifest: all but the checksums.
-        index: a serialised FAISS index.
-        tensors: what goes into `gallery.safetensors`.
-
-    Raises:
-        errors.GalleryError: the folder can't be written, or there is no room.
-    """
-    unfinished = {name: folder / f".{name}.{os.getpid()}" for name in (INDEX, TENSORS, MANIFEST)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished[INDEX].write_bytes(index)
-        save_tensors(tensors, unfinished[TENSORS])
-        unfinished[TENSORS].chmod(unfinished[INDEX].stat().st_mode)  # safetensors makes its files private
-        manifest = replace(manifest, sha256={name: _sha256(unfinished[name]) for name in (INDEX, TENSORS)})
-        unfinished[MANIFEST].write_text(json.dumps(asdict(manifest), indent=1))
-        for name, path in unfinished.items():
-            path.replace(folder / name)
-    except (OSError, SafetensorError) as problem:
-        raise _no_room(folder, problem) from None
-    finally:
-        with contextlib.suppress(OSError):
-            for path in unfinished.values():
-                path.unlink(missing_ok=True)
+def is_gallery(folder: Path) -> bool:
+    """Return whether a folder holds a gallery, of whatever format, perhaps damaged."""
+    names = {path.name for path in folder.glob("*")}
+    return FORMAT_1[0] in names or any(map(_generation, names)) or _owns_manifest(folder) is True
 
 
 def files(folder: Path) -> list[str]:
-    """Return the names of the files in the folder of a gallery; none where there is no gallery."""
-    return [name for name in (MANIFEST, INDEX, TENSORS) if (folder / name).is_file()]
-
-
-def read(folder: Path) -> tuple[Manifest, bytes, dict[str, np.ndarray]]:
-    """Read what `write` wrote.
+    """Return the names of the files of the gallery in a folder, with the manifest; none if there is no gallery.
 
     Raises:
-        errors.GalleryError: a file is missing or damaged.
+        errors.GalleryError: the manifest is damaged.
     """
-    try:
-        manifest = from_dict(Manifest, json.loads((folder / MANIFEST).read_bytes()))
-        files = {name: (folder / name).read_bytes() for name in (INDEX, TENSORS)}
-    except FileNotFoundError as problem:
+    if not (folder / MANIFEST).exists():
+        return []
+    return [MANIFEST, *_read_manifest(folder).files]
+
+
+def write(folder: Path, manifest: GalleryManifest, rows: Rows) -> None:
+    """Write the next generation of the gallery in a folder, and remove the others.
+
+    Args:
+        folder: where to.
+        manifest: all but generation and files.
+        rows: what it describes.
+
+    Raises:
+        errors.GalleryError: the folder can't be written, there is no room, another process is writing there, or the
+            manifest.json that is there belongs to something else.
+    """
+    if _owns_manifest(folder) is False:  # of a model folder, or of a user's images
         raise errors.GalleryError(
-            f"{problem.filename} is not there: a gallery is {INDEX}, {TENSORS} and {MANIFEST}; "
-            "build one with Gallery.build"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, errors.ArgumentError) as problem:
-        raise damaged(folder, f"{MANIFEST}: {problem}") from None
-    if manifest.format != FORMAT or manifest.metric != "cosine":
-        raise damaged(folder, f"format {manifest.format} with metric {manifest.metric!r} is not known here")
-    for name, content in files.items():
-        if hashlib.sha256(content).hexdigest() != manifest.sha256.get(name):
+            f"{folder} holds a {MANIFEST} that is no gallery's: name a folder for the gallery alone"
+        )
+    try:
+        with _only_writer(folder):
+            generation = 1 + max((_generation(path.name) for path in folder.iterdir()), default=0)
+            tensors = rows.tensors()
+            written = {}
+            for part, names in PARTS.items():
+                name = _name(part, generation)
+                present = {tensor: tensors[tensor] for tensor in names if tensor in tensors}
+                if present:
+                    with rrzoo_files.new_file(folder / name) as path:
+                        save_file(present, path)
+                    written[name] = rrzoo_files.sha256(folder / name)
+            text = json.dumps(asdict(replace(manifest, generation=generation, files=written)), indent=1)
+            rrzoo_files.write(folder / MANIFEST, f"{text}\n")
+            _remove_others(folder, {MANIFEST, *written})
+    except BlockingIOError:
+        raise errors.GalleryError(f"another process is writing the gallery in {folder}: wait for its end") from None
+    except (OSError, SafetensorError) as problem:
+        raise cannot_write(folder, problem) from None
+
+
+def read(folder: Path) -> tuple[GalleryManifest, Rows]:
+    """Read what `write` wrote; all of it is checked.
+
+    Raises:
+        errors.GalleryError: a file is missing or damaged, or of another format.
+    """
+    manifest = _read_manifest(folder)
+    try:
+        contents = {name: (folder / name).read_bytes() for name in manifest.files}
+    except FileNotFoundError as problem:
+        if _read_manifest(folder).generation != manifest.generation:  # another process has just saved
+            return read(folder)
+        raise damaged(folder, f"{Path(problem.filename).name} is not there") from None
+    except OSError as problem:
+        raise damaged(folder, str(problem)) from None
+    tensors: dict[str, np.ndarray] = {}
+    for name, content in contents.items():
+        if rrzoo_files.sha256(content) != manifest.files[name]:
             raise damaged(folder, f"{name} is not the file that {MANIFEST} lists")
     try:
-        return manifest, files[INDEX], load_tensors(files[TENSORS])
-    except SafetensorError as problem:
+        for content in contents.values():
+            tensors |= load_tensors(content)
+        rows = Rows.from_tensors(tensors, len(manifest.classes))
+    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise damaged(folder, str(problem)) from None
+    if rows.unit.shape != (manifest.rows, manifest.dimension):
+        raise damaged(folder, f"its features are {rows.unit.shape}, not {(manifest.rows, manifest.dimension)}")
+    return manifest, rows
 
 
 def damaged(folder: Path, problem: str) -> errors.GalleryError:
     """Return the error for a gallery that can't be used."""
-    return errors.GalleryError(f"the gallery in {folder} is damaged ({problem}): build it anew with Gallery.build")
+    return errors.GalleryError(f"the gallery in {folder} is damaged ({problem}): {_how_to_build()}")
 
 
-@dataclass
-class Rows:
-    """Images as a gallery keeps them."""
-
-    unit: np.ndarray  # float32 (N, D): features scaled to unit length
-    lengths: np.ndarray  # float32 (N,): of the features before that
-    thumbnails: Thumbnails | None  # None where the images ship with the package
-    sources: list[str]  # N
-    labels: list[str | None]  # N
-    stamps: np.ndarray | None = None  # int64 (N, 2) of a folder's files: see `batches.Stamp`
-
-
-class Unfinished:
-    """The batches that unfinished runs of one model have left for the gallery in a folder."""
-
-    def __init__(self, gallery: Path, fingerprint: str) -> None:
-        """Look beside the files of a gallery."""
-        self.folder = gallery / UNFINISHED
-        self.fingerprint = fingerprint
-
-    def read(self) -> Iterator[Rows]:
-        """Yield all batches; what is of another model or can't be read is left out."""
-        for path in sorted(self.folder.glob("*.safetensors")):
-            try:
-                with safe_open(path, "numpy") as file:
-                    about = file.metadata() or {}
-                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-                sources = json.loads(about["sources"])
-                thumbnails = Thumbnails(tensors["thumbnails"], tensors["ends"])
-                stamps, labels = tensors["stamps"], [batches.class_of(source) for source in sources]
-                rows = Rows(tensors["unit"], tensors["lengths"], thumbnails, sources, labels, stamps)
-            except (SafetensorError, OSError, KeyError, ValueError):
-                continue
-            counts = {len(part) for part in (rows.unit, rows.lengths, thumbnails.ends, sources, stamps)}
-            if about.get("fingerprint") == self.fingerprint and len(counts) == 1:
-                yield rows
-
-    def add(self, rows: Rows) -> None:
-        """Keep one more batch of a folder's images.
-
-        Raises:
-            errors.GalleryError: the folder can't be written, or there is no room.
-        """
-        name = uuid.uuid4().hex  # two runs at once must not meet
-        beside = self.folder / f".{name}"
-        assert rows.stamps is not None
-        assert rows.thumbnails is not None
-        tensors = {"unit": rows.unit, "lengths": rows.lengths, "stamps": rows.stamps}
-        tensors |= {"thumbnails": rows.thumbnails.content, "ends": rows.thumbnails.ends}
-        about = {"fingerprint": self.fingerprint, "sources": json.dumps(rows.sources)}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_tensors(tensors, beside, about)
-            beside.replace(self.folder / f"{name}.safetensors")
-        except (OSError, SafetensorError) as problem:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise _no_room(self.folder, problem) from None
-
-    def clear(self) -> None:
-        """Remove all batches."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _no_room(folder: Path, problem: Exception) -> errors.GalleryError:
+def cannot_write(folder: Path, problem: Exception) -> errors.GalleryError:
+    """Return the error for a gallery that can't be written."""
     return errors.GalleryError(
         f"the gallery can't be written to {folder} ({problem}): make room there, or name another folder"
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _read_manifest(folder: Path) -> GalleryManifest:
+    older = errors.GalleryError(f"the gallery in {folder} is of an older format: {_how_to_build()}")
+    try:
+        data = json.loads((folder / MANIFEST).read_bytes())
+        known = isinstance(data, dict) and "fingerprint" in data
+        if not known and (folder / FORMAT_1[0]).exists():
+            raise older
+        if known and data.get("format") != FORMAT:
+            raise errors.GalleryError(
+                f"the gallery in {folder} is of format {data.get('format')!r:.20}, this version reads {FORMAT}: "
+                f"upgrade rrzoo, or {_how_to_build()}"
+            )
+        manifest = from_dict(GalleryManifest, data)
+        _check(manifest)
+    except FileNotFoundError:
+        if (folder / FORMAT_1[0]).exists():
+            raise older from None
+        raise errors.GalleryError(f"{folder} holds no {MANIFEST}, so no gallery: {_how_to_build()}") from None
+    except errors.GalleryError:
+        raise
+    except (OSError, ValueError, RecursionError) as problem:  # JSON and Unicode errors are ValueErrors, and ours
+        raise damaged(folder, f"{MANIFEST}: {problem}") from None
+    return manifest
+
+
+def _check(manifest: GalleryManifest) -> None:
+    """Refuse what `write` would not write.
+
+    Raises:
+        ValueError: it is so.
+    """
+    if manifest.metric != "cosine" or min(manifest.generation, manifest.rows, manifest.dimension) < 1:
+        raise ValueError("metric, generation, rows or dimension is out of range")
+    parts = set(PARTS) - ({"thumbnails"} if manifest.dataset is not None else set())
+    names = {_name(part, manifest.generation) for part in parts}
+    if manifest.files.keys() != names:
+        raise ValueError(f"it lists other files than {', '.join(sorted(names))}")
+
+
+def _owns_manifest(folder: Path) -> bool | None:
+    """Return whether the manifest.json of a folder is a gallery's, or something else's; None: none, or damaged."""
+    try:
+        data: Any = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return isinstance(data, dict) and "fingerprint" in data
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes from writing there.
+
+    The lock's file goes afterwards, so that the folder holds the gallery alone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with rrzoo_files.lock(folder / LOCK):
+        try:
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)
+
+
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    """Remove older generations, and what killed runs have left; but nothing that is not a gallery's."""
+    for path in folder.iterdir():
+        unfinished = path.name.startswith(rrzoo_files.UNFINISHED)
+        name = path.name.removeprefix(rrzoo_files.UNFINISHED).rpartition("-")[0] if unfinished else path.name
+        ours = bool(_generation(name)) or name in FORMAT_1 or (unfinished and name == MANIFEST)
+        if ours and path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _name(part: str, generation: int) -> str:
+    return f"{part}-{generation}.safetensors"
+
+
+def _generation(name: str) -> int:
+    """Return the generation that a file is of, or 0 where its name is no gallery's."""
+    match = re.fullmatch(rf"(?:{'|'.join(PARTS)})-([1-9]\d{{0,17}})\.safetensors", name, re.ASCII)
+    return int(match[1]) if match else 0
+
+
+def _how_to_build() -> str:
+    return "build it anew with Gallery.build, or: python -m rrzoo index"

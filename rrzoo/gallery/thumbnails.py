@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from rrzoo import errors, images
 from rrzoo.datasets import Dataset
 
 SIDE = 160  # px, the longer one
@@ -23,19 +24,24 @@ class Thumbnails:
     """Thumbnails kept as WebP files in memory, one after another."""
 
     def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
-        """Take the files, uint8, and where each of them ends, int64 (N,).
-
-        Raises:
-            ValueError: the ends are not in order, or the last is not the end of the content.
-        """
-        if not len(ends) or (np.diff(ends, prepend=0) < 0).any() or ends[-1] != len(content):
-            raise ValueError("its thumbnails do not fit its rows")
+        """Take the files, uint8, and where each of them ends, int64 (N,)."""
         self.content = content
         self.ends = ends
 
     def __getitem__(self, row: int, /) -> Image.Image:
-        """Decode one."""
-        return Image.open(io.BytesIO(self.file(row)), formats=("WEBP",)).convert("RGB")
+        """Decode one.
+
+        Raises:
+            errors.GalleryError: it is no WebP file of at most 160 px.
+        """
+        problem = "it is larger than 160 px"
+        try:
+            with Image.open(io.BytesIO(self.file(row)), formats=("WEBP",)) as opened:
+                if max(opened.size) <= SIDE:
+                    return opened.convert("RGB")
+        except images.DECODING as reason:
+            problem = str(reason)
+        raise errors.GalleryError(f"the thumbnail of row {row} is damaged ({problem}): build the gallery anew")
 
     def file(self, row: int) -> bytes:
         """Return one as it is."""
@@ -43,12 +49,8 @@ class Thumbnails:
 
     @classmethod
     def join(cls, files: Iterable[bytes]) -> "Thumbnails":
-        """Put files, at least one, one after another."""
-        content, ends = bytearray(), []
-        for file in files:
-            content += file
-            ends.append(len(content))
-        return cls(np.frombuffer(content, np.uint8), np.array(ends, np.int64))
+        """Put files one after another."""
+        return cls(*join(files))
 
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
@@ -70,3 +72,12 @@ class DatasetPictures:
     def __getitem__(self, row: int, /) -> Image.Image:
         """Return one."""
         return Image.fromarray(self.dataset.images[row])
+
+
+def join(parts: Iterable[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Put bytes one after another: all of them, uint8, and where each part ends, int64 (N,)."""
+    content, ends = bytearray(), []
+    for part in parts:
+        content += part
+        ends.append(len(content))
+    return np.frombuffer(content, np.uint8), np.array(ends, np.int64)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from rrzoo import errors
+from rrzoo import errors, files
 from rrzoo.hub import client
 from rrzoo.hub.source import Source
 from rrzoo.store import model_folder
@@ -16,21 +16,21 @@ from rrzoo.store import model_folder
 COMMIT = "[0-9a-f]{40}"
 
 
-def fetch(source: Source, files: Iterable[str]) -> Path:
-    """Return a model folder that holds `files`, as far as the model has them; download what is not in the cache.
+def fetch(source: Source, names: Iterable[str]) -> Path:
+    """Return a model folder that holds `names`, as far as the model has them; download what is not in the cache.
 
     Raises:
         errors.HubError: the Hub can't be reached, or refuses, or sends something else than the manifest lists. Nothing
             that is broken stays in the cache.
     """
-    wanted = [model_folder.MANIFEST, *files]
+    wanted = [model_folder.MANIFEST, *names]
     commit = _cached_commit(source)
     if commit is None or not _complete(source, commit, wanted):
         commit = _download(source, commit, wanted)
     folder = _snapshot(source, commit)
     _check(source, folder, wanted)
-    if commit != source.revision:
-        _write(_repository(source) / "refs" / source.revision, commit)
+    if commit not in (source.revision, _cached_commit(source)):
+        _note_commit(source, commit)
     return folder
 
 
@@ -42,6 +42,16 @@ def _cached_commit(source: Source) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     return text if re.fullmatch(COMMIT, text) else None
+
+
+def _note_commit(source: Source, commit: str) -> None:
+    """Write where the revision of a source is, from now on."""
+    try:
+        files.write(_repository(source) / "refs" / source.revision, commit)
+    except OSError as problem:
+        raise errors.HubError(
+            f"the Hub's cache can't be written ({problem}): make room there, or set HF_HOME"
+        ) from None
 
 
 def _complete(source: Source, commit: str, wanted: list[str]) -> bool:
@@ -116,13 +126,3 @@ def _repository(source: Source) -> Path:
 
 def _snapshot(source: Source, commit: str) -> Path:
     return _repository(source) / "snapshots" / commit
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    if path.exists() and path.read_text() == text:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(text)
-    unfinished.replace(path)

@@ -9,13 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from rrzoo import errors
 from rrzoo.hub.source import Source
-
-if TYPE_CHECKING:
-    import huggingface_hub.utils
 
 ANSWER = 3.5  # seconds in which the Hub has to answer before anything is downloaded
 SILENCE = 15.0  # seconds in which the next byte of a download has to come
@@ -66,20 +63,20 @@ class Watch:
             return outcome.result()
         raise TimeoutError(f"it was silent for {self.seconds:.3g} seconds")
 
-    def bar(self) -> "type[huggingface_hub.utils.tqdm]":
+    def bar(self) -> type[Any]:
         """Return the client's progress bar, as a class that gives the calls more time whenever bytes arrive."""
-        from huggingface_hub.utils import tqdm
+        from huggingface_hub.utils.tqdm import tqdm
 
         watch = self
 
         class Bar(tqdm):
             def __init__(self, *arguments: object, **named: object) -> None:
-                super().__init__(*arguments, **named)
+                super().__init__(*arguments, **named)  # type: ignore[no-untyped-call]
                 self._more()
 
-            def update(self, n: float | None = 1) -> bool | None:
+            def update(self, n: float | None = 1) -> bool:
                 self._more()
-                return super().update(n)
+                return bool(super().update(n))
 
             def _more(self) -> None:
                 watch.allow(SILENCE + min(self.total or UNSEEN, UNSEEN) / SLOWEST)
@@ -110,6 +107,8 @@ def refusals(source: Source, unreachable: str = "is not in the cache and can't b
             problem = "the Hub refuses the token: log in again with: hf auth login"
         elif status == 403:
             problem = f"the Hub forbids this with the token that is in use: get one that may access {repository}"
+        elif status == 412:
+            problem = f"{repository} got a newer commit meanwhile, which stays: look at it, then publish again"
         else:
             problem = f"the Hub answers {status} for {source}: try again later"
     except hub.OfflineModeIsEnabled:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rrzoo import errors
+from rrzoo.files import sha256
+from rrzoo.gallery import storage
 from rrzoo.hub import client
 from rrzoo.hub.source import Source
 from rrzoo.store import golden, model_folder
@@ -24,15 +26,16 @@ def publish(
 ) -> str:
     """Upload a model folder in one commit, and tag it with the source's revision; where nothing changed, do nothing.
 
-    Only what the manifest lists is uploaded, with manifest and card. A card that was edited on the Hub stays, unless
-    `replace_card`.
+    Only what the manifest lists is uploaded, with manifest and card; of a gallery, what the manifest no longer lists
+    is deleted there. A card that was edited on the Hub stays, unless `replace_card`. So does a newer commit.
 
     Returns:
         a line about what was done.
 
     Raises:
         errors.ModelFolderError: the folder is not as it was exported.
-        errors.HubError: the Hub can't be reached or refuses; or the tag is there, at another commit.
+        errors.HubError: the Hub can't be reached or refuses; or the tag is there, at another commit; or someone else
+            has committed meanwhile.
     """
     import huggingface_hub
 
@@ -48,23 +51,23 @@ def publish(
     api, repository, kept = huggingface_hub.HfApi(), source.repository, ""
     with client.refusals(source, UNREACHABLE):
         _create(api, repository, "model", private)
-        there = _published(api, repository)
-        digest = hashlib.sha256(card).hexdigest()
+        head, there = _published(api, repository)
+        digest = sha256(card)
         old = there.get(model_folder.MANIFEST)
         published = str(json.loads(old).get("card", "")) if old else ""
         online = there.get(model_folder.CARD)
-        if online is not None and not replace_card and hashlib.sha256(online).hexdigest() not in (published, digest):
+        if online is not None and not replace_card and sha256(online) not in (published, digest):
             kept, digest = "; its card was edited there and stays (--replace-cards)", published
             del files[model_folder.CARD]
         listed = dataclasses.asdict(dataclasses.replace(manifest, card=digest))
         files[model_folder.MANIFEST] = (json.dumps(listed, indent=1) + "\n").encode()
         new = {name: content for name, content in files.items() if there.get(name) != content}
+        stale = {name for name in there if _is_of_gallery(name)} - files.keys()
         tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(repository).tags}
-        head = api.model_info(repository).sha
-        if source.revision in tags and (new or tags[source.revision] != head):
+        if source.revision in tags and (new or stale or tags[source.revision] != head):
             raise errors.HubError(f"{source} is there already, and differs: publish this one with another --tag")
-        if new:
-            head = _commit(api, repository, "model", f"Publish {source.revision}", new)
+        if new or stale:
+            head = _commit(api, repository, "model", f"Publish {source.revision}", head, new, stale)
         if source.revision not in tags:
             api.create_tag(repository, tag=source.revision, revision=head)
     return f"{source}: {f'{len(new)} files uploaded' if new else 'nothing changed'}{kept}"
@@ -90,7 +93,7 @@ def publish_space(
 
     Raises:
         errors.ArgumentError: the front matter lacks what Spaces need, or names an app that is not among the files.
-        errors.HubError: the Hub can't be reached or refuses.
+        errors.HubError: the Hub can't be reached or refuses; or someone else has committed meanwhile.
     """
     import huggingface_hub
 
@@ -103,13 +106,14 @@ def publish_space(
     api = huggingface_hub.HfApi()
     with client.refusals(source, UNREACHABLE):
         _create(api, repository, "space", private)
-        there = {file.path: file for file in api.list_repo_tree(repository, recursive=True, repo_type="space")}
-        online = {path: file for path, file in there.items() if isinstance(file, huggingface_hub.hf_api.RepoFile)}
+        head = str(api.space_info(repository).sha)
+        listed = api.list_repo_tree(repository, recursive=True, revision=head, repo_type="space")
+        online = {file.path: file for file in listed if isinstance(file, huggingface_hub.hf_api.RepoFile)}
         new = {path: content for path, content in files.items() if not _same(online.get(path), content)}
         folders = {path.split("/")[0] for path in files if "/" in path}
         stale = {path for path in online if path.split("/")[0] in folders} - files.keys()
         if new or stale:
-            _commit(api, repository, "space", "Publish the demo", new, stale)
+            _commit(api, repository, "space", "Publish the demo", head, new, stale)
     done = f"{len(new)} files uploaded, {len(stale)} deleted" if new or stale else "nothing changed"
     return f"the Space {repository}: {done}"
 
@@ -137,7 +141,7 @@ def _same(online: "huggingface_hub.hf_api.RepoFile | None", content: bytes) -> b
     if online is None:
         return False
     if online.lfs is not None:
-        return online.lfs.sha256 == hashlib.sha256(content).hexdigest()
+        return online.lfs.sha256 == sha256(content)
     return online.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
@@ -154,22 +158,31 @@ def _commit(
     repository: str,
     kind: str,
     message: str,
+    parent: str,
     new: Mapping[str, bytes],
-    stale: Iterable[str] = (),
+    stale: Iterable[str],
 ) -> str:
-    """Upload `new` and delete `stale` in one commit; return its name."""
+    """Upload `new` and delete `stale` in one commit that follows `parent`; return its name."""
     import huggingface_hub
 
     add = [huggingface_hub.CommitOperationAdd(path, new[path]) for path in sorted(new)]
     delete = [huggingface_hub.CommitOperationDelete(path) for path in sorted(stale)]
     try:
-        return api.create_commit(repository, [*add, *delete], commit_message=message, repo_type=kind).oid
+        commit = api.create_commit(
+            repository, [*add, *delete], commit_message=message, repo_type=kind, parent_commit=parent
+        )
+        return commit.oid
     except ValueError as problem:  # the Hub has read the card
         raise errors.HubError(f"the Hub refuses this upload: {' '.join(str(problem).split())}") from None
 
 
-def _published(api: "huggingface_hub.HfApi", repository: str) -> dict[str, bytes]:
-    """Return the files that a repository's main branch holds."""
+def _published(api: "huggingface_hub.HfApi", repository: str) -> tuple[str, dict[str, bytes]]:
+    """Return the commit that a repository's main branch is at, and the files that it holds."""
     info = api.model_info(repository)
     names = [sibling.rfilename for sibling in info.siblings or ()]
-    return {name: Path(api.hf_hub_download(repository, name, revision=info.sha)).read_bytes() for name in names}
+    contents = {name: Path(api.hf_hub_download(repository, name, revision=info.sha)).read_bytes() for name in names}
+    return str(info.sha), contents
+
+
+def _is_of_gallery(name: str) -> bool:
+    return name.startswith(f"{storage.FOLDER}/") or name in storage.FORMAT_1

@@ -4,17 +4,12 @@ import json
 from collections.abc import Mapping
 
 from rrzoo.config import Evaluation, ModelConfig, Training
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import report
 from rrzoo.recipes import RECIPES
 from rrzoo.store import card_training
 
-# Data sets of the zoo -> where the Hub has the same images
-HUB_DATASETS = {
-    "cifar10": "uoft-cs/cifar10",
-    "cifar100": "uoft-cs/cifar100",
-    "cifar100-20": "uoft-cs/cifar100",
-    "tinyimagenet": "zh-plus/tiny-imagenet",
-}
+HUB_DATASETS = {name: record.hub for name, record in CATALOGUE.items() if record.hub}  # where the Hub has them
 
 
 def render(config: ModelConfig, evaluations: Mapping[str, Evaluation] | None = None) -> str:

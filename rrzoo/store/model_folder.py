@@ -6,10 +6,11 @@
     evaluation.json     what was measured of it, if anything was: `config.Evaluations`
     README.md           the model card, made from config.json and evaluation.json alone
     manifest.json       SHA-256 of every other file but the card and the log
-    gallery/            a gallery, where there is one: see `rrzoo.gallery`
+    gallery/            a gallery, where there is one: see `rrzoo.gallery.storage`
 
 Nothing here is a pickle. What inference needs is read strictly: what is missing, unknown or of another shape is
-refused. Version 0.1.0 kept the figures of the export in config.json, and the gallery beside it: `store.format_1`.
+refused. Version 0.1.0 kept the figures of the export in config.json (`store.format_1`), and a gallery beside it, which
+is no longer read.
 """
 
 import re
@@ -28,7 +29,6 @@ EVALUATION = "evaluation.json"
 CARD = "README.md"
 MANIFEST = "manifest.json"
 LOADED = (CONFIG, WEIGHTS, EVALUATION, CARD)  # what `load` reads, and the card
-FLAT_GALLERY = ("gallery.json", "index.faiss", "gallery.safetensors")  # where version 0.1.0 kept it
 MANIFEST_FORMAT = 2  # 1 lists no file of gallery/
 
 NAME = r"[A-Za-z0-9][\w.-]*"
@@ -56,7 +56,7 @@ class ModelManifest:
     @property
     def gallery(self) -> list[str]:
         """Names of the gallery's files."""
-        return [name for name in self.sha256 if name.startswith(f"{storage.FOLDER}/") or name in FLAT_GALLERY]
+        return [name for name in self.sha256 if name.startswith(f"{storage.FOLDER}/")]
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -76,8 +76,8 @@ def read_config(folder: Path) -> ModelConfig:
 
 def write_manifest(folder: Path) -> None:
     """Write the SHA-256 of the folder's files to manifest.json."""
-    names = [CONFIG, WEIGHTS, GOLDEN, EVALUATION, *FLAT_GALLERY]
-    names += [f"{storage.FOLDER}/{Path(file).name}" for file in storage.files(folder / storage.FOLDER)]
+    names = [CONFIG, WEIGHTS, GOLDEN, EVALUATION]
+    names += [f"{storage.FOLDER}/{name}" for name in storage.files(folder / storage.FOLDER)]
     digests = {name: files.sha256(folder / name) for name in names if (folder / name).exists()}
     files.write(folder / MANIFEST, records.to_json(ModelManifest(digests)))
 

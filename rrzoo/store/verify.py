@@ -1,19 +1,17 @@
 """Is a model what it was when it was exported, and is its probe as accurate as its folder says?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rrzoo import datasets, errors
 from rrzoo.environment import machine
 from rrzoo.model import Model
+from rrzoo.progress import OnProgress, WrapIterable
 from rrzoo.store import golden, model_folder
 from rrzoo.store.load import load
 
 ACCURACY_TOLERANCE = 5e-4  # as a share: 5 of 10,000 images, which rounding alone may turn on another CPU
 BATCH = 512  # images between two reports of progress
-
-ImagesDone = Callable[[int, int], None]  # images done, images in all: for a progress bar
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ def outputs(folder: Path) -> Outputs:
 def accuracy(
     folder: Path,
     root: Path | None = None,
-    progress: ImagesDone | None = None,
-    decoding: datasets.Progress | None = None,
+    progress: OnProgress | None = None,
+    decoding: WrapIterable | None = None,
 ) -> tuple[float, str]:
     """Measure the accuracy of the linear probe again, as `rrzoo.store.export` did.
 
@@ -91,7 +89,7 @@ def accuracy(
     return measured, here
 
 
-def _right(model: Model, test: datasets.Dataset, progress: ImagesDone | None) -> int:
+def _right(model: Model, test: datasets.Dataset, progress: OnProgress | None) -> int:
     """Return how many images the probe names right."""
     right = 0
     for start in range(0, len(test), BATCH):

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import pytest
 from conftest import write_cifar10
 from rrzoo import datasets, errors
 from rrzoo.datasets import cifar
+from rrzoo.datasets.catalogue import CATALOGUE
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the archives hold 20 images in place of 60,000; the rest of the layout stays."""
-    for name in ("CIFAR10", "CIFAR100"):
-        changed = {**vars(getattr(cifar, name)), "images": {"train": 10, "test": 10}}
-        monkeypatch.setattr(cifar, name, cifar.Version(**changed))
+    for name in ("cifar10", "cifar100", "cifar100-20"):
+        monkeypatch.setitem(CATALOGUE, name, replace(CATALOGUE[name], splits={"train": 10, "test": 10}))
 
 
 @pytest.fixture
@@ -28,29 +29,29 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def contents(version: cifar.Version) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def contents(layout: cifar.Layout) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return images (20, 32, 32, 3) and labels (20,), by file."""
-    random = np.random.default_rng(len(version.classes))
-    files = [file for split in ("train", "test") for file in version.files[split]]
+    random = np.random.default_rng(len(layout.classes))
+    files = [file for split in ("train", "test") for file in layout.files[split]]
     return {
         file: (
             random.integers(0, 256, (10 // (len(files) - 1), 32, 32, 3), dtype=np.uint8),
-            random.integers(0, len(version.classes), 10 // (len(files) - 1)),
+            random.integers(0, len(layout.classes), 10 // (len(files) - 1)),
         )
         for file in files
         if file != "test_batch" and file != "test"
     } | {files[-1]: (random.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8), np.arange(10))}
 
 
-def keys(version: cifar.Version, labels: np.ndarray) -> list[np.ndarray]:
-    return [cifar.COARSE[labels], labels] if len(version.label_keys) == 2 else [labels]
+def keys(layout: cifar.Layout, labels: np.ndarray) -> list[np.ndarray]:
+    return [cifar.COARSE[labels], labels] if len(layout.label_keys) == 2 else [labels]
 
 
-def write_binary(root: Path, version: cifar.Version) -> Path:
-    folder = root / version.binary
+def write_binary(root: Path, layout: cifar.Layout) -> Path:
+    folder = root / layout.binary
     folder.mkdir(parents=True)
-    for file, (images, labels) in contents(version).items():
-        numbers = np.stack(keys(version, labels), 1).astype(np.uint8)
+    for file, (images, labels) in contents(layout).items():
+        numbers = np.stack(keys(layout, labels), 1).astype(np.uint8)
         records = np.concatenate([numbers, images.transpose(0, 3, 1, 2).reshape(len(images), -1)], 1)
         (folder / f"{file}.bin").write_bytes(records.tobytes())
     return folder
@@ -72,13 +73,13 @@ def python2_pickle(value: object) -> bytes:
     return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
-def write_python(root: Path, version: cifar.Version) -> Path:
-    folder = root / version.python
+def write_python(root: Path, layout: cifar.Layout) -> Path:
+    folder = root / layout.python
     folder.mkdir(parents=True)
-    for file, (images, labels) in contents(version).items():
+    for file, (images, labels) in contents(layout).items():
         data = images.transpose(0, 3, 1, 2).reshape(len(images), -1).copy()
         batch = {b"data": data, b"filenames": [b"x.png"] * len(images)}
-        batch |= {k: v.tolist() for k, v in zip(version.label_keys, keys(version, labels), strict=True)}
+        batch |= {k: v.tolist() for k, v in zip(layout.label_keys, keys(layout, labels), strict=True)}
         (folder / file).write_bytes(python2_pickle(batch))
     return folder
 
@@ -89,16 +90,16 @@ WRITERS = {"binary": write_binary, "python": write_python}
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "cifar100-20"])
 def test_archives(root: Path, form: str, name: str) -> None:
-    version = cifar.CIFAR10 if name == "cifar10" else cifar.CIFAR100
-    WRITERS[form](root, version)
-    expected = contents(version)
+    layout = cifar.LAYOUT10 if name == "cifar10" else cifar.LAYOUT100
+    WRITERS[form](root, layout)
+    expected = contents(layout)
     for split in ("train", "test"):
-        images, labels = (np.concatenate([expected[file][i] for file in version.files[split]]) for i in (0, 1))
+        images, labels = (np.concatenate([expected[file][i] for file in layout.files[split]]) for i in (0, 1))
         loaded = datasets.load(name, split)
         np.testing.assert_array_equal(loaded.images, images)
         assert loaded.labels is not None
         found = [loaded.classes[label] for label in loaded.labels]
-        fine = [version.classes[label] for label in labels]
+        fine = [layout.classes[label] for label in labels]
         assert found == ([cifar.SUPERCLASS_OF[kind] for kind in fine] if name == "cifar100-20" else fine)
         assert "JPEG" not in loaded.description
 
@@ -147,7 +148,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_archives(root: Path, damage: str) -> None:
     spoil, message = DAMAGE[damage]
-    spoil(write_binary(root, cifar.CIFAR100))
+    spoil(write_binary(root, cifar.LAYOUT100))
     with pytest.raises(errors.DatasetError, match=message):
         datasets.load("cifar100")
 
@@ -163,7 +164,7 @@ class Attack:
 
 
 def test_a_hostile_pickle_runs_nothing(root: Path, tmp_path: Path) -> None:
-    folder = write_python(root, cifar.CIFAR100)
+    folder = write_python(root, cifar.LAYOUT100)
     attack = Attack(f"touch {tmp_path}/ran")
     (folder / "train").write_bytes(pickle.dumps({b"data": attack}))
     with pytest.raises(errors.DatasetError, match=r"asks for posix\.system, which is no array"):
@@ -182,6 +183,6 @@ def test_a_hostile_pickle_runs_nothing(root: Path, tmp_path: Path) -> None:
     ],
 )
 def test_damaged_pickles(root: Path, content: bytes) -> None:
-    (write_python(root, cifar.CIFAR100) / "train").write_bytes(content)
+    (write_python(root, cifar.LAYOUT100) / "train").write_bytes(content)
     with pytest.raises(errors.DatasetError, match=r"train (is no batch|does not hold 10 images)"):
         datasets.load("cifar100")

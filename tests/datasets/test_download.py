@@ -7,6 +7,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import pytest
 
 from rrzoo import errors
 from rrzoo.datasets import download
-from rrzoo.datasets.download import Archive, fetch
+from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.datasets.dataset import Archive
+from rrzoo.datasets.download import fetch
 
 
 def packed(kind: str, inside: dict[str, bytes]) -> bytes:
@@ -150,7 +153,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, server: Server, **changes: object) ->
         "unpacked": 2_000_000,
         **changes,
     }
-    monkeypatch.setitem(download.ARCHIVES, "stl10", Archive(**facts))  # type: ignore[arg-type]
+    record = replace(CATALOGUE["stl10"], archive=Archive(**facts), md5={"labels.txt": "not looked at"})  # type: ignore[arg-type]
+    monkeypatch.setitem(CATALOGUE, "stl10", record)
 
 
 def check(folder: Path) -> None:
@@ -166,6 +170,14 @@ def test_a_download(server: Server, tmp_path: Path) -> None:
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     fetch("stl10", tmp_path)
     assert server.starts == [0]  # what is there is not fetched again
+
+
+def test_a_folder_that_holds_a_part(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    with pytest.raises(errors.DownloadError, match=r"set is there without labels\.txt: rename or remove it"):
+        fetch("stl10", tmp_path)
+    (tmp_path / "set").rmdir()
+    check(fetch("stl10", tmp_path))
 
 
 def test_a_zip(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,14 +323,14 @@ def test_two_downloads_at_once(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["slimagenet64", "clay10", "stl10-standin", "nothing"])
 def test_what_cannot_be_fetched(tmp_path: Path, name: str) -> None:
-    message = {"slimagenet64": "no checksum.*by hand from https://", "nothing": "Known: cifar10"}
+    message = {"slimagenet64": "no checksum.*by hand from https://", "nothing": "no data set .*Known: cifar10"}
     with pytest.raises(errors.DownloadError, match=message.get(name, f"{name} can't be downloaded: it")):
         fetch(name, tmp_path)
 
 
 def test_official_archives_are_unchanged() -> None:
     """These sums are published by the authors (CIFAR), by torchvision (STL-10) and by Avalanche (Tiny-ImageNet)."""
-    assert {name: archive.md5 for name, archive in download.ARCHIVES.items()} == {
+    assert {name: record.archive.md5 for name, record in CATALOGUE.items() if record.archive} == {
         "cifar10": "c32a1d4ab5d03f1284b67883e8d87530",
         "cifar100": "03b5dce01913d631647c71ecec9e9cb8",
         "cifar100-20": "03b5dce01913d631647c71ecec9e9cb8",

@@ -3,10 +3,13 @@
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,9 @@ import pytest
 from PIL import Image
 
 from conftest import smooth_image
-from rrzoo import datasets, errors
+from rrzoo import datasets, errors, files
 from rrzoo.datasets import cache
+from rrzoo.progress import WrapIterable
 
 WNIDS = ("n01", "n02", "n03")
 
@@ -49,6 +53,7 @@ def write_tiny(root: Path, random: np.random.Generator) -> Path:
 def test_tiny_imagenet(root: Path, random: np.random.Generator) -> None:
     folder = write_tiny(root, random)
     train, val = (datasets.load("tinyimagenet", split) for split in ("train", "val"))
+    assert train.description == val.description == "Tiny-ImageNet"
     assert train.images.shape == (12, 64, 64, 3)
     assert train.require_labels().tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert val.require_labels().tolist() == [0, 1, 2, 0, 1]
@@ -58,6 +63,15 @@ def test_tiny_imagenet(root: Path, random: np.random.Generator) -> None:
     for row, name in ((5, "n02/images/n02_1"), (11, "n03/images/n03_3")):
         file = folder / "train" / f"{name}.JPEG"
         np.testing.assert_array_equal(train.images[row], np.asarray(Image.open(file).convert("RGB")))
+
+
+def test_a_recoded_tiny_imagenet_says_so(root: Path, random: np.random.Generator) -> None:
+    original = datasets.load("tinyimagenet", "val", write_tiny(root, random).parent)
+    (root / "tiny-imagenet-200" / "train" / "n02" / "n02_boxes.txt").unlink()  # the copy has no boxes
+    copy = datasets.load("tinyimagenet", "val")
+    assert copy.description == "Tiny-ImageNet (re-coded copy)"
+    assert copy.std != original.std
+    assert np.allclose(copy.std, original.std, atol=0.01)
 
 
 TINY_DAMAGE = {
@@ -182,7 +196,7 @@ def test_all_images_broken(tmp_path: Path) -> None:
         datasets.load(f"dir:{tmp_path}/photos", skip_broken=True)
 
 
-def counting(seen: list[Path]) -> cache.Progress:
+def counting(seen: list[Path]) -> WrapIterable:
     def progress(files: Iterable[Path], count: int) -> Iterable[Path]:
         assert count > 0
         for file in files:
@@ -273,25 +287,33 @@ def test_a_killed_build_leaves_no_entry(tmp_path: Path, random: np.random.Genera
     assert unfinished not in entries()
 
 
-def test_two_processes_build_at_once(tmp_path: Path, random: np.random.Generator) -> None:
+def test_two_builds_at_once(tmp_path: Path, random: np.random.Generator) -> None:
     for number in range(5):
         write(tmp_path / "photos" / f"{number}.png", smooth_image(random, 10, 10))
-    processes = [start(tmp_path / "photos", 0.2) for _ in range(2)]
-    outputs = [process.communicate(timeout=60)[0].splitlines() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert outputs[0][-1] == outputs[1][-1] == str(datasets.load(f"dir:{tmp_path}/photos").images[:].sum())
+    both = threading.Barrier(2, timeout=30)  # seconds
+
+    def wait(files: Iterable[Path], count: int) -> Iterable[Path]:
+        for file in files:
+            both.wait()
+            yield file
+
+    with ThreadPoolExecutor(2) as pool:
+        builds = [pool.submit(datasets.load, f"dir:{tmp_path}/photos", progress=wait) for _ in range(2)]
+    expected = datasets.load(f"dir:{tmp_path}/photos").images[:]
+    for build in builds:
+        np.testing.assert_array_equal(build.result().images[:], expected)
     assert len(entries()) == 1
 
 
 def test_no_room_for_the_cache(tmp_path: Path, random: np.random.Generator) -> None:
     write(tmp_path / "photos" / "0.png", smooth_image(random, 400, 400))
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-    code = f"{limited}from rrzoo import datasets\ndatasets.load('dir:{tmp_path}/photos')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    message = done.stderr.splitlines()[-1]
-    assert "can't be kept in" in message
-    assert os.strerror(errno.EFBIG) in message
-    assert "$RRZOO_CACHE" in message
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))  # bytes of a file
+    try:
+        with pytest.raises(errors.DatasetError, match=rf"can't be kept in .*{os.strerror(errno.EFBIG)}.*\$RRZOO_CACHE"):
+            datasets.load(f"dir:{tmp_path}/photos")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert entries() == []
 
 
@@ -302,7 +324,7 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         def refuse(*_: object, code: int = problem, **__: object) -> str:
             raise OSError(code, os.strerror(code))
 
-        monkeypatch.setattr(cache.tempfile, "mkdtemp", refuse)
+        monkeypatch.setattr(files.tempfile, "mkdtemp", refuse)
         with pytest.raises(errors.DatasetError, match=rf"{os.strerror(problem)}.*\$RRZOO_CACHE"):
             datasets.load(f"dir:{tmp_path}/photos")
     monkeypatch.undo()

@@ -4,16 +4,20 @@ import base64
 import importlib.util
 import io
 import re
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
 
 import rrzoo
-from conftest import REPOSITORY, START, app
+from conftest import REPOSITORY, Outcome
+from rrzoo import errors
+from rrzoo.demo import page
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +48,11 @@ def test_endpoints_answer_programs(client: Client, figures: list[Path], model: r
     )
 
 
-def test_the_readmes_programs_run(server: str, figures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```python\n(from gradio_client.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+def test_the_programs_of_the_docs_run(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (REPOSITORY / "docs" / "demo.md").read_text()
+    blocks = re.findall(r"```python\n(from gradio_client.*?)```", page, re.DOTALL)
     assert blocks
-    monkeypatch.chdir(figures[0].parent)
-    for path, name in zip(figures, ("photo.jpg", "other.jpg"), strict=False):
-        Image.open(path).save(name)
+    monkeypatch.chdir(REPOSITORY)  # they send docs/pictures
     for block in blocks:
         exec(block.replace("http://127.0.0.1:7860", server), {})
 
@@ -84,15 +87,21 @@ def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
         (["--gallery", "nowhere"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
     ],
 )
-def test_wrong_arguments_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = subprocess.run(app(*arguments), cwd=tmp_path, capture_output=True, text=True, timeout=START)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_wrong_arguments_are_one_line_with_status_2(
+    run_command: Callable[..., Outcome], arguments: list[str], message: str
+) -> None:
+    status, _, err = run_command("demo", *arguments)
+    assert status == 2
+    (line,) = err.splitlines()
+    assert message in line
 
 
-def test_a_port_in_use(server: str, tmp_path: Path) -> None:
-    port = server.rpartition(":")[2]
-    done = subprocess.run(app("--port", port), cwd=tmp_path, capture_output=True, text=True, timeout=START)
-    assert done.returncode == 2
-    assert "Choose another port with --port" in done.stderr
+def test_a_port_in_use(server: str) -> None:
+    with gr.Blocks() as blocks:
+        gr.Markdown("nothing")
+    with pytest.raises(errors.ArgumentError, match="Choose another port with --port"):
+        page.serve(blocks, port=int(server.rpartition(":")[2]))
+
+
+def test_gradio_reports_nothing_to_others(server: str) -> None:
+    assert httpx.get(f"{server}/config", trust_env=False).json()["analytics_enabled"] is False

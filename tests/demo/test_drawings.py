@@ -5,10 +5,9 @@ import re
 import numpy as np
 import pytest
 
-import app
 import rrzoo
 from rrzoo import datasets, errors
-from rrzoo.demo import about, drawing, learning, relating
+from rrzoo.demo import about, drawing, learning, page, relating
 from rrzoo.demo.visitors import Visitors
 
 FIGURES = datasets.load("clay10", "test")
@@ -30,18 +29,18 @@ def test_views_of_no_strength_are_the_picture_and_differ_by_seed_at_full_strengt
 
 
 def test_the_lesson_judges_each_pair_once(model: rrzoo.Model) -> None:
-    drawn = learning.lesson(model, [HORSE, TRUCK], 3, 1.0, 5)
-    made = np.concatenate(list(learning.random_views(model, [HORSE, TRUCK], 3, 1.0, 5)))
-    found = re.findall(r'title="([AB]\d) and ([AB]\d): a (\w+) pair, score ([\d.]+), (\w+)"', drawn)
-    assert len(found) == 15
-    for one, two, kind, score, verdict in found:
+    markup = learning.lesson(model, [HORSE, TRUCK], 3, 1.0, 5)
+    all_views = np.concatenate(list(learning.random_views(model, [HORSE, TRUCK], 3, 1.0, 5)))
+    pairs = re.findall(r'title="([AB]\d) and ([AB]\d): a (\w+) pair, score ([\d.]+), (\w+)"', markup)
+    assert len(pairs) == 15
+    for one, two, kind, score, verdict in pairs:
         left, right = ("AB".index(name[0]) * 3 + int(name[1]) - 1 for name in (one, two))
-        expected = model.relate(made[left], made[right])[0]
+        expected = model.relate(all_views[left], all_views[right])[0]
         assert float(score) == pytest.approx(expected, abs=0.006)
         assert kind == ("positive" if one[0] == two[0] else "negative")
         assert verdict == ("right" if (expected > 0.5) == (one[0] == two[0]) else "wrong")
-    right = sum(verdict == "right" for *_, kind, _, verdict in found if kind == "negative")
-    assert f"Of 9 negative pairs, the head gets <b>{right}</b> right" in drawn
+    right = sum(verdict == "right" for *_, kind, _, verdict in pairs if kind == "negative")
+    assert f"Of 9 negative pairs, the head gets <b>{right}</b> right" in markup
 
 
 def test_a_score_among_others_of_the_gallery(model: rrzoo.Model) -> None:
@@ -67,10 +66,10 @@ def test_a_model_that_cannot_relate_says_so_where_the_scores_would_stand(
 
     monkeypatch.setattr(gallery, "_relations", lambda queries, rows: np.full(rows.shape, None))
     monkeypatch.setattr(model, "relate_features", refuse)
-    page = app.build("conv4-cifar10", lambda name: (model, gallery))
+    blocks = page.build("conv4-cifar10", lambda name: (model, gallery))
     shown = {
         block.elem_id: getattr(block, "value", None)
-        for block in page.blocks.values()
+        for block in blocks.blocks.values()
         if getattr(block, "elem_id", None)
     }
     for name in ("matrix", "verdicts"):
@@ -79,9 +78,9 @@ def test_a_model_that_cannot_relate_says_so_where_the_scores_would_stand(
 
 
 def test_text_from_outside_stays_text() -> None:
-    drawn = drawing.grid([HORSE], ['<img src=x onerror="x">'], "<b>")
-    assert "<img src=x" not in drawn
-    assert "<b>" not in drawn
+    markup = drawing.grid([HORSE], ['<img src=x onerror="x">'], "<b>")
+    assert "<img src=x" not in markup
+    assert "<b>" not in markup
 
 
 def test_a_broken_model_has_a_row_of_its_own() -> None:
@@ -103,32 +102,32 @@ class Clock:
 
 def test_galleries_of_visitors_expire_and_are_bounded(model: rrzoo.Model) -> None:
     clock = Clock()
-    kept = Visitors(most=7, idle=100, clock=clock)
+    visitors = Visitors(most=7, idle=100, clock=clock)
     galleries = [rrzoo.Gallery.from_images(model, [HORSE, TRUCK, HORSE]) for _ in range(3)]
-    kept.keep("a", galleries[0])
+    visitors.keep("a", galleries[0])
     clock.now = 60
-    kept.keep("b", galleries[1])
-    assert kept.gallery("a", model) is galleries[0]  # a search keeps it
+    visitors.keep("b", galleries[1])
+    assert visitors.gallery("a", model) is galleries[0]  # a search keeps it
     clock.now = 150
-    assert kept.gallery("a", model) is galleries[0]
-    assert kept.gallery("b", model) is galleries[1]
-    kept.keep("c", galleries[2])  # nine pictures: the longest idle goes
-    assert kept.gallery("a", model) is None
-    assert len(kept) == 2
-    kept.drop("b")
-    assert kept.gallery("b", model) is None
+    assert visitors.gallery("a", model) is galleries[0]
+    assert visitors.gallery("b", model) is galleries[1]
+    visitors.keep("c", galleries[2])  # nine pictures: the longest idle goes
+    assert visitors.gallery("a", model) is None
+    assert len(visitors) == 2
+    visitors.drop("b")
+    assert visitors.gallery("b", model) is None
     clock.now = 251
-    assert kept.gallery("c", model) is None
-    assert len(kept) == 0
+    assert visitors.gallery("c", model) is None
+    assert len(visitors) == 0
 
 
 def test_another_model_sees_a_visitors_gallery_anew(model: rrzoo.Model) -> None:
-    kept = Visitors()
-    kept.keep("a", rrzoo.Gallery.from_images(model, [HORSE, TRUCK]))
-    kept.gallery("a", model).sources = ["horse.png", "truck.png"]
+    visitors = Visitors()
+    visitors.keep("a", rrzoo.Gallery.from_images(model, [HORSE, TRUCK]))
+    visitors.gallery("a", model).sources = ["horse.png", "truck.png"]
     other = rrzoo.Model(model.config)
-    gallery = kept.gallery("a", other)
+    gallery = visitors.gallery("a", other)
     assert gallery.model is other
     assert gallery.sources == ["horse.png", "truck.png"]
     np.testing.assert_allclose(gallery.features()[1], other.features(TRUCK)[0], atol=0.02)
-    assert kept.gallery("a", other) is gallery
+    assert visitors.gallery("a", other) is gallery

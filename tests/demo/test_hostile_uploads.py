@@ -88,8 +88,8 @@ def file_data(path: str) -> dict[str, Any]:
 
 def on_disk(folder: Path, name: str) -> list[Path]:
     """Find an upload: Gradio drops what it does not like in a name."""
-    kept = re.sub(r"[^\w.]", "", name.replace(" ", ""))
-    return [path for path in folder.rglob("*") if re.sub(r"[^\w.]", "", path.name) == kept]
+    stored = re.sub(r"[^\w.]", "", name.replace(" ", ""))
+    return [path for path in folder.rglob("*") if re.sub(r"[^\w.]", "", path.name) == stored]
 
 
 @pytest.mark.parametrize("name", HANDLED)
@@ -124,7 +124,7 @@ def test_fifty_megabytes(server: str, demo_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("value", "sentence"),
     [
         (file_data("data:image/png;base64,AAAA"), "a data: URL: upload it as a file"),
         ({"url": "data:image/png;base64,AAAA", "meta": {"_type": "gradio.FileData"}}, "as an uploaded file"),
@@ -138,8 +138,8 @@ def test_fifty_megabytes(server: str, demo_folder: Path) -> None:
         (None, "No picture arrived"),
     ],
 )
-def test_what_was_not_uploaded_is_not_opened(server: str, given: object, sentence: str) -> None:
-    event, answer = call(server, "classify", given)
+def test_what_was_not_uploaded_is_not_opened(server: str, value: object, sentence: str) -> None:
+    event, answer = call(server, "classify", value)
     assert event == "error"
     assert sentence in answer["error"]
 
@@ -174,5 +174,5 @@ def test_sweeping(tmp_path: Path) -> None:
         if name != "new/c.png":
             for path in (tmp_path / name, (tmp_path / name).parent):
                 os.utime(path, (time.time() - 100,) * 2)
-    uploads.sweep(tmp_path, {tmp_path / "own", tmp_path / "own" / "b.png"}, kept=50)
+    uploads.sweep(tmp_path, {tmp_path / "own", tmp_path / "own" / "b.png"}, max_age=50)
     assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["b.png", "c.png"]

@@ -12,6 +12,8 @@ import rrzoo
 from conftest import OTHER_MODEL
 from rrzoo import datasets, zoo
 
+pytestmark = pytest.mark.slow
+
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
 
 
@@ -42,47 +44,47 @@ def test_the_page_opens_with_a_search_done(page: Page) -> None:
 
 
 def test_search_click_and_re_rank(page: Page, figures: list[Path], model: rrzoo.Model) -> None:
-    found = captions(page.locator("#hits"))
+    labels = captions(page.locator("#hits"))
     remove_picture(page, "query")
-    expect(page.locator("#searched")).to_contain_text("Drop a picture, or click a clay figure")
-    expect(found).to_have_count(0)
+    expect(page.locator("#search-summary")).to_contain_text("Drop a picture, or click a clay figure")
+    expect(labels).to_have_count(0)
     upload(page, "query", figures[0])
-    expect(found.first).to_have_text("horse · 1.00")  # the figure itself is in the gallery
+    expect(labels.first).to_have_text("horse · 1.00")  # the figure itself is in the gallery
     page.locator("#search-examples button").nth(0).click()
-    expect(found.first).to_have_text(re.compile("airplane · 0"))
-    label = found.nth(1).inner_text().split(" ")[0]
+    expect(labels.first).to_have_text(re.compile("airplane · 0"))
+    label = labels.nth(1).inner_text().split(" ")[0]
     page.locator("#hits button").nth(1).click()
-    expect(found.first).to_have_text(f"{label} · 1.00")
+    expect(labels.first).to_have_text(f"{label} · 1.00")
     page.get_by_role("button", name="Remove Image").click()
     upload(page, "query", figures[2])
-    expect(found.first).to_have_text("bird · 1.00")
+    expect(labels.first).to_have_text("bird · 1.00")
     page.get_by_label("Re-rank with the relation head").check()
-    expect(found.first).to_have_text(re.compile(r"relation \d"))
+    expect(labels.first).to_have_text(re.compile(r"relation \d"))
     (expected,) = model.gallery().search(figures[2], 12, rerank=True)
-    assert found.all_inner_texts() == [f"{hit.label} · relation {hit.relation:.2f}" for hit in expected]
+    assert labels.all_inner_texts() == [f"{hit.label} · relation {hit.relation:.2f}" for hit in expected]
 
 
 def test_any_two_pictures_of_the_page_are_compared(page: Page, model: rrzoo.Model) -> None:
-    compared = page.locator("#compared")
+    comparison = page.locator("#comparison")
     page.get_by_label("picks it: two picked give their relation score").check()
-    expect(compared).to_contain_text("Click any two pictures")
+    expect(comparison).to_contain_text("Click any two pictures")
     page.locator("#hits button").nth(2).click()
-    expect(compared).to_contain_text("Now click another")
+    expect(comparison).to_contain_text("Now click another")
     page.locator("#hits button").nth(5).click()
-    expect(compared.locator("img")).to_have_count(2)
+    expect(comparison.locator("img")).to_have_count(2)
     example = datasets.load("clay10", "train")
     horse = example.images[np.flatnonzero(example.labels == example.classes.index("horse"))[3]]
     gallery = model.gallery()
     (hits,) = gallery.search(horse, 12)
     score = model.relate(hits[2].thumbnail, hits[5].thumbnail)[0]
     expect(
-        compared.get_by_role("img", name=f"Relation score: are these two views of one picture?: {score:.3f}")
+        comparison.get_by_role("img", name=f"Relation score: are these two views of one picture?: {score:.3f}")
     ).to_be_visible()
     page.locator("#query img").click()
-    expect(compared.locator("img")).to_have_count(1)
+    expect(comparison.locator("img")).to_have_count(1)
     page.locator("#hits button").nth(0).click()
     score = model.relate(horse, hits[0].thumbnail)[0]
-    expect(compared.get_by_role("img", name=f": {score:.3f}")).to_be_visible()
+    expect(comparison.get_by_role("img", name=f": {score:.3f}")).to_be_visible()
     expect(captions(page.locator("#hits")).first).not_to_have_text(re.compile("1.00"))  # nothing was searched anew
 
 
@@ -157,24 +159,24 @@ def test_a_gallery_of_the_visitors_own(
     tab(page, server, "yours")
     expect(page.locator("#own")).to_contain_text("No pictures of yours yet")
     upload(page, "drop", [*figures, hostile, tmp_path / "broken.png"])
-    said, own = page.locator("#own-said"), captions(page.locator("#own"))
-    expect(said).to_contain_text("4 pictures of yours are in memory")
-    expect(said).to_contain_text("1 could not be read: image 5: broken.png is not an image")
+    message, own = page.locator("#own-message"), captions(page.locator("#own"))
+    expect(message).to_contain_text("4 pictures of yours are in memory")
+    expect(message).to_contain_text("1 could not be read: image 5: broken.png is not an image")
     expect(own).to_have_count(4)
     assert set((demo_folder / "uploads").rglob("*.png")) <= before
 
     page.locator("#own button").nth(0).click()
     expect(own.first).to_have_text("horse.png · 1.00")
     expect(own.nth(1)).to_contain_text("onerror")  # the mirrored horse, its name shown as text
-    upload(page, "asked", figures[2])
+    upload(page, "own-query", figures[2])
     expect(own.first).to_have_text("bird.png · 1.00")
     page.locator("#model input").click()
     page.get_by_role("option", name=OTHER_MODEL).click()
-    expect(said).to_contain_text(f"4 pictures of yours, as {OTHER_MODEL} sees them")
+    expect(message).to_contain_text(f"4 pictures of yours, as {OTHER_MODEL} sees them")
 
     stranger = browser.new_page()
     stranger.goto(f"{server}/?tab=yours")
-    upload(stranger, "asked", figures[2])
+    upload(stranger, "own-query", figures[2])
     expect(stranger.get_by_test_id("toast-body")).to_contain_text("your pictures are not in memory")
     stranger.close()
     page.get_by_role("button", name="Forget my pictures").click()
@@ -209,11 +211,11 @@ def test_choosing_a_model_changes_all_tabs_and_the_address(page: Page, server: s
     expect(page.locator("#zoo tr.chosen")).to_contain_text(OTHER_MODEL)
     expect(page.locator("#card")).to_contain_text(f'rrzoo.load("{OTHER_MODEL}")')
     page.get_by_role("tab", name="Search").click()
-    expect(page.locator("#searched")).to_contain_text(OTHER_MODEL)
+    expect(page.locator("#search-summary")).to_contain_text(OTHER_MODEL)
     expect(page).to_have_url(re.compile(f"model={OTHER_MODEL}.*tab=search"))
     page.reload()
     expect(page.locator("#model input")).to_have_value(OTHER_MODEL)
-    expect(page.locator("#searched")).to_contain_text(OTHER_MODEL)
+    expect(page.locator("#search-summary")).to_contain_text(OTHER_MODEL)
     page.go_back()
     expect(page.locator("#model input")).to_have_value("conv4-cifar10")
 

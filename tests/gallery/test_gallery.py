@@ -1,10 +1,11 @@
 """Galleries: search against brute force, there and back, and everything that can be wrong with one."""
 
-import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import rrzoo
 from conftest import REPOSITORY, smooth_image
 from rrzoo import datasets, errors
 from rrzoo.config import Architecture, ModelConfig
-from rrzoo.gallery import batches
+from rrzoo.gallery import sources, storage
+from rrzoo.store import model_folder
+from rrzoo.store.save import save
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def test_there_and_back(model: rrzoo.Model, photos: Path, tmp_path: Path) -> Non
 
 def test_images_that_ship_are_not_stored_again(tmp_path: Path, model: rrzoo.Model) -> None:
     rrzoo.Gallery.build(model, datasets.load("clay10", "test")).save(tmp_path)
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 400_000
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 350_000
 
 
 def test_a_saved_gallery_is_as_readable_as_any_new_file(tmp_path: Path, model: rrzoo.Model) -> None:
@@ -89,6 +92,21 @@ def test_the_shipped_gallery_is_the_models(model: rrzoo.Model) -> None:
     np.testing.assert_allclose(shipped.features(), built.features(), rtol=1e-4, atol=1e-4)
 
 
+def test_a_models_own_gallery_comes_before_the_clay_figures(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    save(model, folder, rrzoo.Gallery.build(model, photos))
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith("gallery")) == ["gallery"]
+    assert {f"gallery/{name}" for name in storage.files(folder / "gallery")} <= model_folder.read_manifest(
+        folder
+    ).sha256.keys()
+    assert model_folder.altered(folder) == []
+    assert len(rrzoo.load(f"dir:{folder}").gallery()) == 12
+    shutil.rmtree(folder / "gallery")
+    for name in storage.FORMAT_1:  # a folder of the older format had its gallery at its top
+        (folder / name).write_bytes(b"IxFI")
+    assert len(rrzoo.load(f"dir:{folder}").gallery()) == 1000
+
+
 def other_model() -> rrzoo.Model:
     return rrzoo.Model(ModelConfig("other", Architecture("conv4", 32, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))))
 
@@ -97,38 +115,6 @@ def test_another_models_gallery_is_refused(model: rrzoo.Model, photos: Path, tmp
     rrzoo.Gallery.build(model, photos).save(tmp_path / "g")
     with pytest.raises(errors.GalleryError, match=r"of another model \(conv4-cifar10.*build the gallery anew"):
         rrzoo.Gallery.load(other_model(), tmp_path / "g")
-
-
-def flip_byte(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def forget_a_source(folder: Path) -> None:
-    manifest = json.loads((folder / "gallery.json").read_text())
-    manifest["sources"].pop()
-    (folder / "gallery.json").write_text(json.dumps(manifest))
-
-
-DAMAGE = {
-    "index changed": (lambda f: flip_byte(f / "index.faiss"), "index.faiss is not the file"),
-    "tensors changed": (lambda f: flip_byte(f / "gallery.safetensors"), "gallery.safetensors is not the file"),
-    "index cut": (lambda f: (f / "index.faiss").write_bytes(b"IxFI"), "index.faiss is not the file"),
-    "no index": (lambda f: (f / "index.faiss").unlink(), "index.faiss is not there"),
-    "no manifest": (lambda f: (f / "gallery.json").unlink(), "gallery.json is not there"),
-    "manifest cut": (lambda f: (f / "gallery.json").write_text('{"model": '), "is damaged"),
-    "a source less": (forget_a_source, "do not all have 12 rows"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_named(model: rrzoo.Model, photos: Path, tmp_path: Path, damage: str) -> None:
-    rrzoo.Gallery.build(model, photos).save(tmp_path / "g")
-    hurt, message = DAMAGE[damage]
-    hurt(tmp_path / "g")
-    with pytest.raises(errors.GalleryError, match=message):
-        rrzoo.Gallery.load(model, tmp_path / "g")
 
 
 def test_empty_and_missing_folders(model: rrzoo.Model, tmp_path: Path) -> None:
@@ -170,7 +156,7 @@ def test_a_gallery_in_memory(model: rrzoo.Model, photos: Path, tmp_path: Path, m
     labels = [None if path.parent == photos else path.parent.name for path in paths]
     gallery = rrzoo.Gallery.from_images(model, pictures, [*labels, "again"], lambda *done: seen.append(done))
     assert sorted(tmp_path.rglob("*")) == before
-    assert seen == [(8, 12), (12, 12)]
+    assert seen == [(0, 12), (8, 12), (12, 12)]
     ((first, second, *_),) = gallery.search(paths[0], 12)
     assert {first.row, second.row} == {0, 11}
     assert {first.label, second.label} == {"far", "again"}
@@ -184,13 +170,42 @@ def test_what_a_gallery_in_memory_refuses_or_leaves_out(model: rrzoo.Model, phot
     with pytest.raises(errors.GalleryError, match=r"image 1: x\.png is not an image"):
         rrzoo.Gallery.from_images(model, given)
     gallery = rrzoo.Gallery.from_images(model, given, ["no", "yes"], skip_broken=True)
-    assert (gallery.sources, gallery.classes[gallery.labels[0]]) == (["y.jpg"], "yes")
+    assert (gallery.sources, gallery.classes[gallery.labels[0]]) == (("y.jpg",), "yes")
     assert len(gallery.skipped) == 1
     for count in (0, 501):
         with pytest.raises(errors.GalleryError, match="takes 1 to 500"):
             rrzoo.Gallery.from_images(model, [photos / "y.jpg"] * count)
     with pytest.raises(errors.ArgumentError, match="1 labels and 2 images"):
         rrzoo.Gallery.from_images(model, given, ["no"])
+
+
+def test_a_gallery_of_a_list_of_images(model: rrzoo.Model, photos: Path) -> None:
+    paths = [str(photos / "x.png"), photos / "y.jpg"]
+    pixels = np.asarray(Image.open(photos / "x.png"))
+    for given, expected in (
+        (paths, ("x.png", "y.jpg")),
+        (tuple(paths[1:]), ("y.jpg",)),
+        ([pixels, Image.fromarray(pixels)], ("1", "2")),
+        (np.stack([pixels] * 3), ("1", "2", "3")),
+        (pixels, ("1",)),
+        (Image.open(photos / "x.png"), ("1",)),
+    ):
+        assert rrzoo.Gallery.build(model, given).sources == expected
+
+
+@pytest.mark.parametrize("given", [3, None, [None], ["x.png", 3], [datasets.load("clay10", "test"), "x.png"]])
+def test_what_no_gallery_is_built_of(model: rrzoo.Model, given: object) -> None:
+    with pytest.raises(errors.ArgumentError, match="arrived: give a folder, a data set, or a list of images"):
+        rrzoo.Gallery.build(model, given)  # type: ignore[arg-type]
+
+
+def test_no_images_at_all(model: rrzoo.Model) -> None:
+    clay = datasets.load("clay10", "test")
+    none = replace(clay, name="none", images=clay.images[:0], labels=clay.require_labels()[:0])
+    with pytest.raises(errors.GalleryError, match="none has no images in the splits"):
+        rrzoo.Gallery.build(model, none)
+    with pytest.raises(errors.GalleryError, match="0 images arrived"):
+        rrzoo.Gallery.build(model, [])
 
 
 def same(one: rrzoo.Gallery, other: rrzoo.Gallery) -> None:
@@ -207,6 +222,7 @@ class Counting:
 
     def __init__(self, model: rrzoo.Model, most: int = 1_000_000) -> None:
         self.name, self.fingerprint, self.relate_features = model.name, model.fingerprint, model.relate_features
+        self.has_relation_head = model.has_relation_head
         self.model, self.most, self.embedded = model, most, 0
 
     def features(self, images: list[np.ndarray]) -> np.ndarray:
@@ -242,17 +258,17 @@ def test_indexing_a_folder_again_reads_what_changed(
     same(found, rrzoo.Gallery.build(model, photos))
     same(rrzoo.Gallery.load(model, saved), found)
     assert found.classes == ("hills", "new", "sea")
-    assert sorted(path.name for path in saved.iterdir()) == ["gallery.json", "gallery.safetensors", "index.faiss"]
+    assert sorted(path.name for path in saved.iterdir()) == sorted(storage.files(saved))
 
 
 def test_an_interrupted_index_goes_on(
     model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "BATCH", 2)
+    monkeypatch.setattr(sources, "BATCH", 2)
     saved = tmp_path / "gallery"
     with pytest.raises(KeyboardInterrupt):
         rrzoo.Gallery.index_folder(Counting(model, most=6), photos, saved)
-    with pytest.raises(errors.GalleryError, match=r"gallery\.json is not there"):
+    with pytest.raises(errors.GalleryError, match="so no gallery"):
         rrzoo.Gallery.load(model, saved)
     parts = sorted((saved / ".unfinished").iterdir())
     assert len(parts) == 3
@@ -263,6 +279,16 @@ def test_an_interrupted_index_goes_on(
     assert rest.embedded == 12 - 6 + 2
     same(found, rrzoo.Gallery.build(model, photos))
     assert not (saved / ".unfinished").exists()
+
+
+def test_an_older_format_is_indexed_anew(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
+    for name in storage.FORMAT_1:
+        (tmp_path / name).write_bytes(b"IxFI")
+    rest = Counting(model)
+    rrzoo.Gallery.index_folder(rest, str(photos), str(tmp_path))
+    assert rest.embedded == 12
+    assert not [name for name in storage.FORMAT_1 if (tmp_path / name).exists()]
+    assert len(rrzoo.Gallery.load(model, tmp_path)) == 12
 
 
 def test_rows_of_another_model_are_not_taken_over(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
@@ -279,8 +305,8 @@ def test_killed_while_indexing(model: rrzoo.Model, photos: Path, tmp_path: Path)
     code = f"""
 import rrzoo
 from pathlib import Path
-from rrzoo.gallery import batches
-batches.BATCH = 1
+from rrzoo.gallery import sources
+sources.BATCH = 1
 model = rrzoo.load("conv4-cifar10")
 saved = Path({str(tmp_path)!r}) / "g"
 rrzoo.Gallery.index_folder(model, {str(photos)!r}, saved, lambda *done: print(*done, flush=True))

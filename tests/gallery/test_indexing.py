@@ -1,8 +1,8 @@
 """python -m rrzoo: data sets listed and described, galleries built of them, streamed, opened by name."""
 
 import json
-import subprocess
-import sys
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from conftest import smooth_image, write_cifar10
 from rrzoo import datasets, errors, training, zoo
 from rrzoo.__main__ import main
 from rrzoo.config import Recipe
-from rrzoo.datasets import stl10
-from rrzoo.gallery import batches
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.store.export import export, measure_untrained
 
 
@@ -28,10 +27,11 @@ def root(tmp_path: Path) -> Path:
 
 def write_small_standin(root: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Write a stand-in of STL-10 with 20, 10 and 30 images; return the last."""
-    monkeypatch.setattr(stl10, "COUNTS", {"train": 20, "test": 10, "unlabeled": 30})
+    counts = {"train": 20, "test": 10, "unlabeled": 30}
+    monkeypatch.setitem(CATALOGUE, "stl10-standin", replace(CATALOGUE["stl10-standin"], splits=counts))
     folder = root / "stl10-standin" / "stl10_binary"
     folder.mkdir(parents=True)
-    for split, count in stl10.COUNTS.items():
+    for split, count in counts.items():
         images = np.stack([smooth_image(random, 96, 96) for _ in range(count)])
         (folder / f"{split}_X.bin").write_bytes(images.transpose(0, 3, 2, 1).tobytes())
         (folder / f"{split}_y.bin").write_bytes(bytes(1 + row % 10 for row in range(count)))
@@ -57,7 +57,7 @@ def test_a_data_set_is_indexed_and_opened_by_name(
     main(["index", "stl10-standin", "--model", model.name, "--split", "unlabeled"])
     printed = capsys.readouterr().out
     assert "30 images of STL-10 stand-in (Tiny-ImageNet and CIFAR-10 photographs), not STL-10 in" in printed
-    assert f"python app.py --model {model.name} --gallery stl10-standin-unlabeled" in printed
+    assert f"python -m rrzoo demo --model {model.name} --gallery stl10-standin-unlabeled" in printed
     assert package() == before
 
     labelled = zoo.open_gallery(model, "stl10-standin")
@@ -65,7 +65,7 @@ def test_a_data_set_is_indexed_and_opened_by_name(
     assert labelled.sources[19:21] == ("stl10-standin/train/19", "stl10-standin/test/0")
     found = zoo.open_gallery(model, "stl10-standin-unlabeled")
     assert found.description == datasets.load("stl10-standin", "unlabeled").description
-    manifest = json.loads((zoo.gallery_folder(model.name, "stl10-standin-unlabeled") / "gallery.json").read_text())
+    manifest = json.loads((zoo.gallery_folder(model.name, "stl10-standin-unlabeled") / "manifest.json").read_text())
     assert manifest["description"].endswith("not STL-10")
     ((hit, *_),) = found.search(unlabeled[7])
     assert (hit.row, hit.label, hit.source) == (7, None, "stl10-standin/unlabeled/7")
@@ -75,36 +75,44 @@ def test_a_data_set_is_indexed_and_opened_by_name(
 
 
 class Watched:
-    """Images that note how many of them were asked for at once."""
+    """Images, and a model of them, that note how many were read, and how many at once were embedded."""
 
-    def __init__(self, images: np.ndarray) -> None:
-        self.images, self.shape, self.most = images, images.shape, 0
+    name, fingerprint, has_relation_head = "watching", "f" * 64, False
+
+    def __init__(self, model: rrzoo.Model, images: np.ndarray) -> None:
+        self.model, self.images, self.shape = model, images, images.shape
+        self.read, self.ahead, self.embedded = 0, 0, []
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         taken = self.images[rows]
-        self.most = max(self.most, len(taken))
+        self.read += len(taken) if taken.ndim == 4 else 1
+        self.ahead = max(self.ahead, self.read - sum(self.embedded))
         return taken
 
+    def features(self, images: list[np.ndarray]) -> np.ndarray:
+        self.embedded.append(len(images))
+        return self.model.features(images)
 
-def test_a_gallery_is_built_a_batch_at_a_time(model: rrzoo.Model, random: np.random.Generator) -> None:
+
+def test_a_gallery_is_built_a_batch_at_a_time(model: rrzoo.Model) -> None:
     clay = datasets.load("clay10", "test")
-    watched = Watched(clay.images[:600])
+    watched = Watched(model, clay.images[:600])
     seen: list[tuple[int, int]] = []
     dataset = replace(clay, name="watched", images=watched, labels=clay.require_labels()[:600])
-    built = rrzoo.Gallery.build(model, dataset, lambda done, total: seen.append((done, total)))
+    built = rrzoo.Gallery.build(watched, dataset, lambda done, total: seen.append((done, total)))
     assert len(built) == 600
-    assert watched.most == batches.BATCH
-    assert seen == [(256, 600), (512, 600), (600, 600)]
+    assert watched.embedded == [256, 256, 88]
+    assert watched.ahead == 256
+    assert seen == [(0, 600), (256, 600), (512, 600), (600, 600)]
 
 
 def test_a_model_takes_images_a_batch_at_a_time(model: rrzoo.Model, random: np.random.Generator) -> None:
-    watched = Watched(random.integers(0, 256, (300, 8, 9, 3), dtype=np.uint8))
+    watched = Watched(model, random.integers(0, 256, (300, 8, 9, 3), dtype=np.uint8))
     features = model.features(watched)  # type: ignore[arg-type]
     assert features.shape == (300, model.backbone.feature_size)
-    assert watched.most < 300
     np.testing.assert_allclose(features, model.features(watched.images), rtol=1e-4, atol=1e-5)
 
 
@@ -184,11 +192,14 @@ def test_opening_galleries(model: rrzoo.Model, photos: Path, tmp_path: Path, mon
         (["data", "cifar10"], "(170 MB) with: python -m rrzoo data cifar10 --download"),
     ],
 )
-def test_wrong_arguments_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "rrzoo", *arguments], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_wrong_arguments_are_one_line_with_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(arguments)
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
 
 
 def test_data_sets_are_listed_and_described(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,18 +218,20 @@ def test_data_sets_are_listed_and_described(root: Path, capsys: pytest.CaptureFi
 
 
 def test_no_room_for_a_gallery(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
-    code = f"""
-import resource, rrzoo
-gallery = rrzoo.Gallery.build(rrzoo.load("conv4-cifar10"), "{photos}")
-resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
-gallery.save(__import__("pathlib").Path("{tmp_path}/full"))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "GalleryError: the gallery can't be written to" in done.stderr.splitlines()[-1]
+    gallery = rrzoo.Gallery.build(model, photos)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(errors.GalleryError, match=r"can't be written to .* make room there"):
+            gallery.save(tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
     assert list((tmp_path / "full").iterdir()) == []
     (tmp_path / "file").write_text("")
     with pytest.raises(errors.GalleryError, match="Not a directory"):
-        rrzoo.Gallery.build(model, photos).save(tmp_path / "file" / "gallery")
+        gallery.save(tmp_path / "file" / "gallery")
 
 
 def test_the_card_counts_the_images_of_pretraining(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Print what a user sees, and after how many seconds, when the Hub or the network fails: python tests/hub_faults.py
+"""Print what a user sees, and after how many seconds, when the Hub or the network fails: python tests/hub/hub_faults.py
 
 Each load is a process of its own with an empty cache and huggingface_hub as it is installed; seconds count from the
 call of rrzoo.load to its end, so they include the import of huggingface_hub. The last lines are loads that work.
@@ -16,7 +16,8 @@ from hub_server import HubServer, Repository
 from rrzoo import zoo
 
 NAME = "me/conv4-cifar10"
-FILES = {path.name: path.read_bytes() for path in (zoo.SHIPPED / "conv4-cifar10").iterdir()}
+SHIPPED = zoo.SHIPPED / "conv4-cifar10"
+FILES = {path.relative_to(SHIPPED).as_posix(): path.read_bytes() for path in SHIPPED.rglob("*") if path.is_file()}
 LOAD = """
 import sys, time, rrzoo
 started = time.perf_counter()

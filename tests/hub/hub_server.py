@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -53,6 +54,7 @@ class HubServer:
         self.stalls = ""  # "HEAD" or "GET": so far a download of weights goes, and then nothing comes any more
         self.page = False  # answers everything with a page of HTML, as a network does that wants a login
         self.complaint = ""  # what it has against every card
+        self.before_commit: Callable[[], object] | None = None  # called when a commit arrives
         self.drip = 0.0  # seconds between the tenths of the weights
         self.released = threading.Event()
         server = self
@@ -226,10 +228,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, {})
 
     def commit(self, repository: Repository, branch: str, full_name: str) -> None:
+        if self.hub.before_commit:
+            self.hub.before_commit()
         files = dict(repository.head)
         for line in self.body.splitlines():
             entry = json.loads(line)
             value = entry["value"]
+            if entry["key"] == "header" and value.get("parentCommit") not in (None, repository.refs[branch]):
+                self.send(412, {"error": "A commit has happened since. Please refresh and try again."})
+                return
             if entry["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif entry["key"] == "lfsFile":

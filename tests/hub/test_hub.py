@@ -17,16 +17,39 @@ from hub_server import TOKEN, HubServer, Repository
 from huggingface_hub import constants
 
 import rrzoo
-from conftest import REPOSITORY
+from conftest import REPOSITORY, smooth_image
 from rrzoo import errors, hub, zoo
 from rrzoo.__main__ import main
+from rrzoo.gallery import storage
 from rrzoo.hub import client
+from rrzoo.store import model_folder
 
 NAME = "me/conv4-cifar10"
 SPACE = "me/demo"
 SHIPPED_NAMES = sorted(path.name for path in zoo.SHIPPED.iterdir())
 SHIPPED = zoo.SHIPPED / "conv4-cifar10"
-FILES = {path.name: path.read_bytes() for path in SHIPPED.iterdir()}
+GALLERY = {f"gallery/{part}-1.safetensors" for part in ("features", "rows", "thumbnails")} | {"gallery/manifest.json"}
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder by their names on the Hub."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def exported(model: rrzoo.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the shipped model, with a gallery of twelve pictures."""
+    folder = Path(shutil.copytree(SHIPPED, tmp_path_factory.mktemp("exported") / "conv4-cifar10"))
+    shutil.rmtree(folder / "gallery", ignore_errors=True)
+    for name in storage.FORMAT_1:
+        (folder / name).unlink(missing_ok=True)
+    random = np.random.default_rng(1)
+    gallery = rrzoo.Gallery.from_images(model, [smooth_image(random, 30, 40) for _ in range(12)])
+    gallery.save(folder / "gallery")
+    model_folder.write_manifest(folder)
+    return folder
 
 
 def point_at(url: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,32 +72,38 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
 
 
 @pytest.fixture
-def repository(server: HubServer) -> Repository:
-    return server.add(NAME, FILES)
+def repository(server: HubServer, exported: Path) -> Repository:
+    return server.add(NAME, files_of(exported))
 
 
 def fetched(server: HubServer) -> set[str]:
-    return {line.rsplit("/", 1)[1] for line in server.requests if line.startswith("GET") and "/resolve/" in line}
+    """Return the names of all files that were downloaded."""
+    paths = [line.split("/resolve/")[1] for line in server.requests if line.startswith("GET") and "/resolve/" in line]
+    return {path.partition("/")[2] for path in paths}
 
 
 def weights(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "hub").glob("models--*/snapshots/*/model.safetensors"))
 
 
-def test_a_fetched_model_is_the_published_one(server: HubServer, repository: Repository, model: rrzoo.Model) -> None:
+def test_a_fetched_model_is_the_published_one(
+    server: HubServer, repository: Repository, exported: Path, model: rrzoo.Model
+) -> None:
     loaded = rrzoo.load(f"hub:{NAME}")
     assert not loaded.training
     assert loaded.fingerprint == model.fingerprint
     assert loaded.evaluation == model.evaluation
-    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "evaluation.json", "README.md"}
-    picture = np.full((40, 40, 3), 90, np.uint8)
-    assert loaded.gallery().search(picture, 3)[0][0].row == model.gallery().search(picture, 3)[0][0].row
-    assert {"index.faiss", "gallery.json", "gallery.safetensors"} <= fetched(server)
+    first = {"manifest.json", "config.json", "model.safetensors", "evaluation.json", "README.md"}
+    assert fetched(server) == first
+    gallery = loaded.gallery()
+    assert fetched(server) == {*first, *GALLERY}
+    assert len(gallery) == 12
+    np.testing.assert_array_equal(gallery.features(), rrzoo.Gallery.load(model, exported / "gallery").features())
 
 
 def test_what_is_cached_costs_no_request(server: HubServer, repository: Repository) -> None:
     rrzoo.load(f"hub:{NAME}").gallery()
-    repository.commit({**FILES, "config.json": b"{}"})  # a branch that moves on changes nothing here
+    repository.commit({**repository.head, "config.json": b"{}"})  # a branch that moves on changes nothing here
     server.requests.clear()
     rrzoo.load(f"hub:{NAME}").gallery()
     assert server.requests == []
@@ -110,7 +139,7 @@ def test_names_and_revisions(
     server.requests.clear()
     assert rrzoo.load("conv4-cifar10").folder == SHIPPED  # the package comes before the Hub
     assert server.requests == []
-    server.add("me/conv4-other", FILES)
+    server.add("me/conv4-other", repository.commits[first])
     assert rrzoo.load("conv4-other").fingerprint == model.fingerprint
 
 
@@ -159,7 +188,7 @@ def test_a_download_that_is_always_cut_leaves_nothing_to_trust(
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # of the client, between its tries
     with monkeypatch.context() as always:
         always.setattr(server, "cuts", 1000)
-        always.setitem(repository.head, "model.safetensors", FILES["model.safetensors"] + bytes(2_000_000))
+        always.setitem(repository.head, "model.safetensors", repository.head["model.safetensors"] + bytes(2_000_000))
         with pytest.raises(errors.HubError, match="can't be fetched"):
             rrzoo.load(f"hub:{NAME}")
     assert weights(tmp_path) == []
@@ -183,7 +212,7 @@ def test_a_cached_file_that_was_cut_short_is_refused_and_removed(
 ) -> None:
     rrzoo.load(f"hub:{NAME}")
     (cached,) = weights(tmp_path)
-    cached.resolve().write_bytes(FILES["model.safetensors"][:-1000])
+    cached.resolve().write_bytes(repository.head["model.safetensors"][:-1000])
     with pytest.raises(errors.HubError, match="removed from the cache"):
         rrzoo.load(f"hub:{NAME}")
     assert rrzoo.load(f"hub:{NAME}").fingerprint == model.fingerprint
@@ -238,29 +267,48 @@ def test_what_is_no_hub_is_named(server: HubServer, repository: Repository) -> N
         rrzoo.load(f"hub:{NAME}")
 
 
-@pytest.mark.parametrize("name", ["../../precious", "a/b", ".hidden", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../precious",
+        "a/b",
+        ".hidden",
+        "",
+        "/etc/passwd",
+        "gallery/../x",
+        "gallery/..",
+        "gallery/",
+        "gallery//x",
+        "gallery/a/b",
+        "gallery/.x",
+        "gallery\\x",
+        "gallery/a\\b",
+        "../gallery/x",
+        "gallery/x\n",
+    ],
+)
 def test_a_manifest_that_lists_other_folders_is_refused(
     name: str, server: HubServer, repository: Repository, tmp_path: Path
 ) -> None:
-    manifest = json.loads(FILES["manifest.json"])
+    manifest = json.loads(repository.head["manifest.json"])
     manifest["sha256"][name] = "0" * 64
-    repository.commit({**FILES, "manifest.json": json.dumps(manifest).encode()})
+    repository.commit({**repository.head, "manifest.json": json.dumps(manifest).encode()})
     with pytest.raises(errors.HubError, match="only names of files in its own folder are allowed"):
         rrzoo.load(f"hub:{NAME}")
 
 
 def test_a_commit_that_is_a_path_is_refused(server: HubServer, repository: Repository) -> None:
-    repository.commits["../../../x"] = FILES
+    repository.commits["../../../x"] = repository.head
     repository.refs["main"] = "../../../x"
     with pytest.raises(errors.HubError, match="is no commit"):
         rrzoo.load(f"hub:{NAME}")
 
 
 def test_publish_then_load(
-    server: HubServer, model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: HubServer, exported: Path, model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    folder = Path(shutil.copytree(SHIPPED, tmp_path / "copy"))
+    folder = Path(shutil.copytree(exported, tmp_path / "copy"))
     (folder / "optimizer.pt").write_bytes(b"a pickle")
     source = hub.Source(NAME, "v1")
     assert "would upload" in hub.publish(folder, source, dry_run=True)
@@ -278,6 +326,95 @@ def test_publish_then_load(
     picture = np.full((40, 40, 3), 90, np.uint8)
     np.testing.assert_array_equal(loaded.classify(picture), model.classify(picture))
     np.testing.assert_array_equal(loaded.features(picture), model.features(picture))
+    assert len(loaded.gallery()) == 12
+
+
+def test_an_older_generation_goes_when_a_newer_one_is_published(
+    server: HubServer, exported: Path, model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.publish(exported, hub.Source(NAME, "v1"))
+    repository = server.repositories[NAME]
+    older_format = dict.fromkeys(("index.faiss", "gallery.json", "gallery.safetensors"), b"old")
+    repository.commit({**repository.head, **older_format, "notes.txt": b"of a person"})
+    newer = Path(shutil.copytree(exported, tmp_path / "copy"))
+    rrzoo.Gallery.load(model, newer / "gallery").save(newer / "gallery")
+    model_folder.write_manifest(newer)
+    hub.publish(newer, hub.Source(NAME, "v2"))
+    assert {name for name in repository.head if name.startswith("gallery/")} == {
+        name.replace("-1.", "-2.") for name in GALLERY
+    }
+    assert not older_format.keys() & repository.head.keys()
+    assert repository.head["notes.txt"] == b"of a person"
+    for revision in ("v1", "v2"):
+        assert len(rrzoo.load(f"hub:{NAME}@{revision}").gallery()) == 12
+
+
+def test_a_gallery_that_is_changed_on_its_way_is_refused(server: HubServer, repository: Repository) -> None:
+    loaded = rrzoo.load(f"hub:{NAME}")
+    rows = "gallery/rows-1.safetensors"
+    whole = repository.head[rows]
+    repository.head[rows] = whole[:-1] + bytes([whole[-1] ^ 1])
+    with pytest.raises(errors.HubError, match=f"{rows} of .* differs from its SHA-256"):
+        loaded.gallery()
+    repository.head[rows] = whole
+    assert len(loaded.gallery()) == 12
+
+
+def test_a_model_without_a_gallery_shows_clay_figures(server: HubServer, repository: Repository) -> None:
+    manifest = json.loads(repository.head["manifest.json"])
+    manifest["sha256"] = {name: digest for name, digest in manifest["sha256"].items() if name not in GALLERY}
+    repository.commit({**repository.head, "manifest.json": json.dumps(manifest).encode()})
+    assert len(rrzoo.load(f"hub:{NAME}").gallery()) == 1000
+
+
+def test_a_newer_commit_is_not_overwritten(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.publish(SHIPPED, hub.Source(NAME, "v1"))
+    repository = server.repositories[NAME]
+    repository.commit({**repository.head, "config.json": b"{}"})
+    newer = {**repository.head, "config.json": b'{"newer": 1}'}
+
+    def commit_before_ours() -> None:
+        repository.commit(newer)
+
+    server.before_commit = commit_before_ours
+    with pytest.raises(errors.HubError, match=r"^me/conv4-cifar10 got a newer commit .* publish again$"):
+        hub.publish(SHIPPED, hub.Source(NAME, "v2"))
+    assert repository.head == newer
+    assert "v2" not in repository.refs
+    server.before_commit = None
+    hub.publish(SHIPPED, hub.Source(NAME, "v2"))
+    assert repository.head["config.json"] == (SHIPPED / "config.json").read_bytes()
+
+
+def test_a_newer_commit_of_a_space_is_not_overwritten(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    files = {"README.md": (REPOSITORY / "README.md").read_bytes(), "app.py": b"1"}
+    hub.publish_space(files, SPACE, [])
+    space = server.repositories[f"spaces/{SPACE}"]
+    server.before_commit = lambda: space.commit({**space.head, "app.py": b"newer"})
+    with pytest.raises(errors.HubError, match=r"^me/demo got a newer commit"):
+        hub.publish_space({**files, "app.py": b"2"}, SPACE, [])
+    assert space.head["app.py"] == b"newer"
+
+
+def test_two_processes_do_not_share_the_name_of_an_unfinished_file(
+    server: HubServer, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    replace_file = Path.replace
+
+    def note(path: Path, target: Path) -> Path:
+        if target.parent.name == "refs":
+            names.append(path.name)
+        return replace_file(path, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    for cache in ("one", "other"):
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / cache))
+        rrzoo.load(f"hub:{NAME}")
+    assert len(names) == len(set(names)) == 2
 
 
 def test_an_edited_card_stays(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,13 +427,13 @@ def test_an_edited_card_stays(server: HubServer, tmp_path: Path, monkeypatch: py
     with pytest.raises(errors.HubError, match=r"^me/conv4-cifar10@v2 is there already, and differs"):
         hub.publish(SHIPPED, hub.Source(NAME, "v2"), replace_card=True)
     hub.publish(SHIPPED, hub.Source(NAME, "v3"), replace_card=True)
-    assert repository.head["README.md"] == FILES["README.md"]
+    assert repository.head["README.md"] == (SHIPPED / "README.md").read_bytes()
 
 
-def test_what_changed_since_its_export_is_not_published(server: HubServer, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(SHIPPED, tmp_path / "copy"))
-    (folder / "gallery.json").write_text("{}")
-    with pytest.raises(errors.ModelFolderError, match=r"gallery\.json changed since the export"):
+def test_what_changed_since_its_export_is_not_published(server: HubServer, exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "copy"))
+    (folder / "gallery" / "manifest.json").write_text("{}")
+    with pytest.raises(errors.ModelFolderError, match=r"gallery/manifest\.json changed since the export"):
         hub.publish(folder, hub.Source(NAME, "v1"))
     assert server.requests == []
 
@@ -402,6 +539,6 @@ def test_a_published_model_is_verified(
     server: HubServer, repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["verify", f"hub:{NAME}"])
-    listed = json.loads(FILES["manifest.json"])["sha256"]
+    listed = json.loads(repository.head["manifest.json"])["sha256"]
     assert capsys.readouterr().out.startswith(f"{len(listed)} files have the SHA-256")
     assert {*listed, "README.md"} <= fetched(server)

@@ -33,6 +33,7 @@ from clay10.geometry import rotation
 from clay10.march import openness, sunlight, trace
 from clay10.picture import paint
 from clay10.scene import BUILDERS, build_scene
+from clay10.sheets import lay_out, write_sheets
 from clay10.staging import Staging
 
 GREY = (0.5, 0.5, 0.5)
@@ -384,6 +385,26 @@ def test_picture_is_the_one_that_ships(
         assert abs(picture - coarse(tile(index))).mean() < 4.5
         other = index + 1 if index == first else index - 1
         assert abs(picture - coarse(tile(other))).mean() > 8
+
+
+def test_sheets_are_those_that_ship(tmp_path: Path) -> None:
+    write_sheets(tmp_path, {"test": range(400, 402)})
+    for class_name in CLASSES:
+        drawn, ships = (
+            np.asarray(Image.open(folder / "test" / f"{class_name}.webp").convert("RGB")).astype(int)
+            for folder in (tmp_path, SHEETS)
+        )
+        assert drawn.shape == (TILE, 2 * TILE, 3)
+        assert abs(drawn - ships[:TILE, : 2 * TILE]).mean() < 3
+
+
+def test_sheets_are_laid_out_row_by_row() -> None:
+    figures = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), np.uint8)
+    sheet = lay_out(figures, 3)
+    assert sheet.shape == (8, 12, 3)
+    for number, figure in enumerate(figures):
+        row, column = divmod(number, 3)
+        np.testing.assert_array_equal(sheet[4 * row : 4 * row + 4, 4 * column : 4 * column + 4], figure)
 
 
 # Wrong use

@@ -65,9 +65,9 @@ def test_spread_and_curves() -> None:
     assert script.picture({**record, "runs": {}}) is None
 
 
-def test_the_readmes_comparison_is_what_was_measured() -> None:
+def test_the_comparison_of_the_docs_is_what_was_measured() -> None:
     import compare as script
 
     record = json.loads((REPOSITORY / ".github" / "compared.json").read_text())
-    assert script.table(record) in (REPOSITORY / "README.md").read_text()
+    assert script.table(record) in (REPOSITORY / "docs" / "models.md").read_text()
     assert script.picture(record) == (REPOSITORY / ".github" / "compared.svg").read_text()

@@ -1,4 +1,4 @@
-"""The curve against minutes: both sides are trained, points that are there are kept, the README's is what was drawn."""
+"""The curve against minutes: both sides are trained, points that are there are kept, the docs show what was drawn."""
 
 import json
 import subprocess
@@ -36,12 +36,12 @@ def test_points_that_are_missing_are_measured(tmp_path: Path) -> None:
     assert "12.5%" in picture.read_text()
 
 
-def test_the_readmes_curve_is_what_was_measured() -> None:
+def test_the_curve_of_the_docs_is_what_was_measured() -> None:
     import curve as script
 
     kept = REPOSITORY / ".github" / "minutes.json"
     record = json.loads(kept.read_text())
     assert script.picture(record) == kept.with_suffix(".svg").read_text()
-    readme = (REPOSITORY / "README.md").read_text()
-    assert "(.github/minutes.svg)" in readme
-    assert f"{record['rrzoo']['10']['accuracy']:.2%}" in readme
+    page = (REPOSITORY / "docs" / "training.md").read_text()
+    assert "(../.github/minutes.svg)" in page
+    assert f"{record['rrzoo']['10']['accuracy']:.2%}" in page

@@ -16,6 +16,7 @@ from conftest import REPOSITORY, write_cifar10
 from rrzoo import zoo
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.datasets import cifar, stl10
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import measure, neighbours, probes
 from rrzoo.evaluation.retrieval import reranked_retrieval
 from rrzoo.store import evaluation_file, model_folder
@@ -61,7 +62,8 @@ def script(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def write_stl10(folder: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write ten classes of noise, each around a colour of its own, and two folds."""
-    for name, value in {"COUNTS": COUNTS, "FOLDS": 2, "FOLD_IMAGES": 30}.items():
+    monkeypatch.setitem(CATALOGUE, "stl10-standin", replace(CATALOGUE["stl10-standin"], splits=COUNTS))
+    for name, value in {"FOLDS": 2, "FOLD_IMAGES": 30}.items():
         monkeypatch.setattr(stl10, name, value)
     folder.mkdir(parents=True)
     for split, count in COUNTS.items():
@@ -76,8 +78,9 @@ def write_stl10(folder: Path, random: np.random.Generator, monkeypatch: pytest.M
 
 def write_cifar100(root: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write 40 images of ten classes for training and 40 for test, in the binary archive's form."""
-    monkeypatch.setattr(cifar, "CIFAR100", replace(cifar.CIFAR100, images={"train": 40, "test": 40}))
-    folder = root / cifar.CIFAR100.binary
+    for name in ("cifar100", "cifar100-20"):
+        monkeypatch.setitem(CATALOGUE, name, replace(CATALOGUE[name], splits={"train": 40, "test": 40}))
+    folder = root / cifar.LAYOUT100.binary
     folder.mkdir()
     labels = np.arange(40) % 10 * 7
     for split in ("train", "test"):

@@ -1,6 +1,5 @@
 """Pre-training: it learns, it resumes bit for bit, and it refuses what can't be trained."""
 
-import importlib.util
 import json
 import math
 import signal
@@ -20,6 +19,7 @@ import rrzoo
 from conftest import REAL_DATA, REPOSITORY, need, run_python, smooth_image, write_cifar10
 from rrzoo import datasets, errors, images, pretext, training
 from rrzoo.backbones import create
+from rrzoo.commands import train
 from rrzoo.config import Architecture, ModelConfig, Recipe, Training
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
@@ -227,28 +227,23 @@ def test_script_trains_on_another_data_set_as_long_as_it_may(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].pretext in pretext.TASKS])
 def test_every_recipe_takes_a_few_steps_and_says_what_it_would_cost(name: str) -> None:
-    spec = importlib.util.spec_from_file_location("train_script", REPOSITORY / "scripts" / "train.py")
-    train_script = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(REPOSITORY / "scripts")
-        spec.loader.exec_module(train_script)
-    seconds = train_script.estimate(RECIPES[name])
+    seconds = train.estimate(RECIPES[name])
     assert math.isfinite(seconds)
     assert (seconds > 60) == (RECIPES[name].pretext != "random")
 
 
 def test_script_without_a_name_builds_what_is_not_there(tmp_path: Path) -> None:
     """The plan, then model after model; what cannot be trained is left out with its reason, and the rest goes on."""
-    code = f"""
+    code = """
 import sys
-sys.path.insert(0, {str(REPOSITORY / "scripts")!r})
-import train
+from rrzoo import commands
+from rrzoo.commands import train
 from dataclasses import replace
 small = replace(train.RECIPES["conv4-clay10"], views=2, batch_size=400, epochs=1)
-train.RECIPES = {{"conv4-cifar10": train.RECIPES["conv4-cifar10"], "conv4-clay10": small, "conv4-there": small}}
+train.RECIPES = {"conv4-cifar10": train.RECIPES["conv4-cifar10"], "conv4-clay10": small, "conv4-there": small}
 import rrzoo.recipes
 rrzoo.recipes.RECIPES = train.RECIPES
-train.main()
+commands.run("train")
 """
     zoo = tmp_path / "zoo"
     (zoo / "conv4-there").mkdir(parents=True)

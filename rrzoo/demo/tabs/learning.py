@@ -5,49 +5,50 @@ import numpy as np
 
 from rrzoo import errors
 from rrzoo.demo import drawing, learning
-from rrzoo.demo.components import drawn_html, picture_input, sentences
+from rrzoo.demo.components import drawing_html, errors_as_toasts, picture_input
+from rrzoo.demo.context import Context
 from rrzoo.demo.examples import HORSE, TRUCK
-from rrzoo.demo.shared import Shared
 
 
-def learning_tab(shared: Shared) -> gr.Tab:
+def learning_tab(context: Context) -> gr.Tab:
     """Lay out: two pictures in; their random views, the pairs of these, and the head's verdicts out."""
 
     def learn(
-        one: np.ndarray | None, two: np.ndarray | None, count: int, strength: float, seed: int, model: str
+        one: np.ndarray | None, two: np.ndarray | None, count: int, strength: float, seed: int, model_name: str
     ) -> str:
         if one is None or two is None:
             return drawing.notice("Choose two pictures: two views of one make a positive pair, of both a negative one.")
         try:
-            return learning.lesson(shared.opened(model)[0], [one, two], int(count), strength, seed)
+            return learning.lesson(context.get_model(model_name)[0], [one, two], int(count), strength, seed)
         except errors.ArgumentError as problem:
             return drawing.notice(str(problem))
 
-    start = learn(shared.figures[HORSE], shared.figures[TRUCK], 3, 1, 0, shared.default)
-    with gr.Tab("How it learns", id="learning") as tab, gr.Row():
+    start = learn(context.figures[HORSE], context.figures[TRUCK], 3, 1, 0, context.default)
+    tab = gr.Tab("How it learns", id="learning")
+    with tab, gr.Row():
         with gr.Column(scale=2, min_width=320):
             gr.Markdown(
                 "Training cuts **random views** from each picture and changes their colours. The relation head has to "
                 "say which two are views of **one** picture. Nobody tells what is in them: to answer, the backbone "
                 "has to learn what stays the same."
             )
-            source = picture_input("Picture A", "source", shared.figures[HORSE])
-            shared.examples(source, "learning-examples")
+            source = picture_input("Picture A", "source", context.figures[HORSE])
+            context.examples(source, "learning-examples")
             with gr.Accordion("Picture B", open=False):
-                second = picture_input("Picture B", "second", shared.figures[TRUCK])
-                shared.examples(second, "second-examples")
+                second = picture_input("Picture B", "second", context.figures[TRUCK])
+                context.examples(second, "second-examples")
         with gr.Column(scale=3, min_width=320):
             with gr.Row():
                 count = gr.Slider(2, 6, 3, step=1, label="K, views of each picture", min_width=200)
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Strength of the views", min_width=200)
             others = gr.Button("Draw other views", size="sm")
-            verdicts = drawn_html(start, "verdicts")
+            verdicts = drawing_html(start, "verdicts")
             seed = gr.State(0)
     others.click(lambda number: number + 1, seed, seed, api_visibility="private", show_progress="hidden")
     gr.on(
-        [source.change, second.change, count.change, strength.change, seed.change, shared.model.change],
-        sentences(learn),
-        [source, second, count, strength, seed, shared.model],
+        [source.change, second.change, count.change, strength.change, seed.change, context.model_choice.change],
+        errors_as_toasts(learn),
+        [source, second, count, strength, seed, context.model_choice],
         verdicts,
         api_visibility="private",
         trigger_mode="always_last",

@@ -3,20 +3,21 @@
 import gradio as gr
 
 from rrzoo.demo import about
-from rrzoo.demo.components import drawn_html, sentences
-from rrzoo.demo.shared import Shared
+from rrzoo.demo.components import drawing_html, errors_as_toasts
+from rrzoo.demo.context import Context
 from rrzoo.store import card
 
 
-def models_tab(shared: Shared) -> gr.Tab:
+def models_tab(context: Context) -> gr.Tab:
     """Lay out: the zoo as a table, and the card of the chosen model."""
 
-    def show(name: str) -> tuple[str, str]:
-        return about.models_table(name), card.render(shared.opened(name)[0].config).split("---\n", 2)[2]
+    def show(model_name: str) -> tuple[str, str]:
+        return about.models_table(model_name), card.render(context.get_model(model_name)[0].config).split("---\n", 2)[2]
 
-    start = show(shared.default)
-    with gr.Tab("Models", id="models") as tab:
-        table = drawn_html(start[0], "zoo")
+    start = show(context.default)
+    tab = gr.Tab("Models", id="models")
+    with tab:
+        table = drawing_html(start[0], "zoo")
         text = gr.Markdown(start[1], elem_id="card")
-    shared.model.change(sentences(show), shared.model, [table, text], api_visibility="private")
+    context.model_choice.change(errors_as_toasts(show), context.model_choice, [table, text], api_visibility="private")
     return tab

@@ -8,14 +8,14 @@ from gradio.components.gallery import GalleryData, GalleryImage
 
 from rrzoo import errors
 from rrzoo.demo import drawing, relating
-from rrzoo.demo.components import clickable, clicked_on, drawn_html, read_upload, sentences
+from rrzoo.demo.components import clickable, clicked_index, drawing_html, errors_as_toasts, read_upload
+from rrzoo.demo.context import Context
 from rrzoo.demo.examples import example_pairs
-from rrzoo.demo.shared import Shared
 
 MOST_RELATED = 8
 
 
-@sentences
+@errors_as_toasts
 def read_uploads(payload: GalleryData | None) -> list[np.ndarray]:
     """Return uploaded pictures as uint8 RGB (H, W, 3) each."""
     items = payload.root if payload else []
@@ -27,36 +27,37 @@ def read_uploads(payload: GalleryData | None) -> list[np.ndarray]:
     return [picture for image in images if (picture := read_upload(image)) is not None]
 
 
-def relate_tab(shared: Shared) -> gr.Tab:
+def relate_tab(context: Context) -> gr.Tab:
     """Lay out: two to eight pictures in; the matrix of their relation scores, and what lies behind one of them, out."""
 
-    def matrix_of(pictures: list[np.ndarray], model: str, pair: tuple[int, int]) -> tuple[str, str]:
+    def matrix_of(pictures: list[np.ndarray], model_name: str, pair: tuple[int, int]) -> tuple[str, str]:
         """Draw the scores of all pairs, and one pair in detail; or the sentence that says why not."""
-        judge, gallery = shared.opened(model)
+        model, gallery = context.get_model(model_name)
         try:
-            scores = relating.score_matrix(judge, pictures)
-            chosen = [pictures[number] for number in pair]
-            drawn, score, _ = shared.judged(model, *chosen)
+            scores = relating.score_matrix(model, pictures)
+            left, right = (pictures[number] for number in pair)
+            verdict, score = context.verdict(model_name, left, right)
             detail = (
-                f"<h3>Pictures {pair[0] + 1} and {pair[1] + 1}</h3>{drawn}"
-                f"{relating.heat_maps(judge, *chosen)}{relating.histograms(judge, gallery, score)}"
+                f"<h3>Pictures {pair[0] + 1} and {pair[1] + 1}</h3>{verdict}"
+                f"{relating.heat_maps(model, left, right)}{relating.histograms(model, gallery, score)}"
             )
             return relating.matrix_table(scores, pictures, pair), detail
         except errors.ArgumentError as problem:
             return drawing.notice(str(problem)), ""
 
-    def relate_all(pictures: list[np.ndarray], model: str) -> tuple[str, str]:
+    def relate_all(pictures: list[np.ndarray], model_name: str) -> tuple[str, str]:
         if len(pictures) < 2:
             return drawing.notice(f"Choose 2 to {MOST_RELATED} pictures, or click an example below them."), ""
-        return matrix_of(pictures, model, (0, 1))
+        return matrix_of(pictures, model_name, (0, 1))
 
-    def relate_pair(pictures: list[np.ndarray], model: str, event: gr.EventData) -> tuple[str, str]:
-        number = clicked_on(event, range(len(pictures) ** 2))
-        return matrix_of(pictures, model, divmod(number, len(pictures)))
+    def relate_pair(pictures: list[np.ndarray], model_name: str, event: gr.EventData) -> tuple[str, str]:
+        number = clicked_index(event, range(len(pictures) ** 2))
+        return matrix_of(pictures, model_name, divmod(number, len(pictures)))
 
-    pairs = example_pairs(shared.figures)
-    start = relate_all(next(iter(pairs.values())), shared.default)
-    with gr.Tab("Relate", id="relate") as tab, gr.Row():
+    pairs = example_pairs(context.figures)
+    start = relate_all(next(iter(pairs.values())), context.default)
+    tab = gr.Tab("Relate", id="relate")
+    with tab, gr.Row():
         with gr.Column(scale=2, min_width=320):
             related = gr.Gallery(
                 next(iter(pairs.values())),
@@ -69,7 +70,7 @@ def relate_tab(shared: Shared) -> gr.Tab:
                 object_fit="contain",
                 elem_id="related",
             )
-            related.preprocess = read_uploads  # type: ignore[method-assign]
+            related.preprocess = read_uploads  # type: ignore[method-assign, assignment]
             gr.Markdown("Or choose an example:", elem_classes="hint")
             buttons = {gr.Button(name, size="sm"): pictures for name, pictures in pairs.items()}
             gr.Markdown(
@@ -78,11 +79,17 @@ def relate_tab(shared: Shared) -> gr.Tab:
             )
         with gr.Column(scale=3, min_width=320):
             matrix = clickable(start[0], "matrix")
-            verdict = drawn_html(start[1], "verdict")
+            detail = drawing_html(start[1], "verdict")
     for button, pictures in buttons.items():
         button.click(functools.partial(list, pictures), None, related, api_visibility="private", show_progress="hidden")
-    inputs, outputs = [related, shared.model], [matrix, verdict]
-    # "change" alone tells of every way: drop, paste, remove one, clear, example
-    gr.on([related.change, shared.model.change], sentences(relate_all), inputs, outputs, api_visibility="private")
-    matrix.click(sentences(relate_pair), inputs, outputs, api_visibility="private")
+    inputs, outputs = [related, context.model_choice], [matrix, detail]
+    # "change" alone comes with every way: drop, paste, remove one, clear, example
+    gr.on(
+        [related.change, context.model_choice.change],
+        errors_as_toasts(relate_all),
+        inputs,
+        outputs,
+        api_visibility="private",
+    )
+    matrix.click(errors_as_toasts(relate_pair), inputs, outputs, api_visibility="private")
     return tab

@@ -7,73 +7,78 @@ import numpy as np
 
 from rrzoo import errors, zoo
 from rrzoo.demo import about, drawing, relating
-from rrzoo.demo.components import clickable, clicked_on, drawn_html, picture_input, sentences
+from rrzoo.demo.components import clickable, clicked_index, drawing_html, errors_as_toasts, picture_input
+from rrzoo.demo.context import HITS, MOST_HITS, Context, results_grid
 from rrzoo.demo.examples import HORSE
-from rrzoo.demo.shared import HITS, MOST_HITS, Shared, grid_of
 
 SEARCH_WITH_IT, COMPARE = "searches with it", "picks it: two picked give their relation score"
 
+Pictures = list[np.ndarray]  # what the visitor has picked: none, one or two pictures
 
-def search_tab(shared: Shared) -> gr.Tab:
+
+def search_tab(context: Context) -> gr.Tab:
     """Lay out: a picture in, its nearest pictures out, by one model or two; any two of them compared."""
 
-    def find(picture: np.ndarray | None, k: int, rerank: bool, model: str, other: str | None) -> tuple[Any, ...]:
+    def search(picture: np.ndarray | None, k: int, rerank: bool, model_name: str, other: str | None) -> tuple[Any, ...]:
         answers: list[Any] = []
-        for name in (model, other if other not in (model, "") else None):
+        for name in (model_name, other if other not in (model_name, "") else None):
             if name is None or picture is None:
                 hint = "Drop a picture, or click a clay figure, to see its nearest pictures." if name else ""
                 answers += [hint, "", []]
                 continue
-            found = shared.search(picture, k, rerank, name)
-            answers += [about.searched(*shared.opened(name), rerank), grid_of(found, f"Found by {name}"), found[1]]
+            results = context.search(picture, k, rerank, name)
+            summary = about.search_summary(*context.get_model(name), rerank)
+            answers += [summary, results_grid(results, f"Found by {name}"), results[1]]
         return *answers, gr.update(visible=bool(answers[3]))
 
-    def take(name: str, rows: list[int], mode: str, picked: list[np.ndarray], model: str, event: Any) -> Any:
-        chosen = np.asarray(shared.opened(name)[1].thumbnail(rows[clicked_on(event, rows)]))
+    def take(hits_of: str, rows: list[int], mode: str, selection: Pictures, model_name: str, event: Any) -> Any:
+        picture = np.asarray(context.get_model(hits_of)[1].thumbnail(rows[clicked_index(event, rows)]))
         if mode == SEARCH_WITH_IT:
-            return chosen, picked, ""
-        return gr.update(), *pick(chosen, picked, model)
+            return picture, selection, ""
+        return gr.update(), *pick(picture, selection, model_name)
 
-    def pick(chosen: np.ndarray, picked: list[np.ndarray], model: str) -> tuple[list[np.ndarray], str]:
-        picked = [*picked, chosen] if len(picked) < 2 else [chosen]
-        if len(picked) < 2:
-            return picked, relating.picked(picked, "<p>Picked. Now click another picture to see their score.</p>")
+    def pick(picture: np.ndarray, selection: Pictures, model_name: str) -> tuple[Pictures, str]:
+        selection = [*selection, picture] if len(selection) < 2 else [picture]
+        if len(selection) < 2:
+            comment = "<p>Picked. Now click another picture to see their score.</p>"
+            return selection, relating.selection(selection, comment)
         try:
-            return picked, relating.picked(picked, shared.judged(model, *picked)[0])
+            return selection, relating.selection(selection, context.verdict(model_name, *selection)[0])
         except errors.ArgumentError as problem:
-            return picked, drawing.notice(str(problem))
+            return selection, drawing.notice(str(problem))
 
-    def take_own(rows: list[int], mode: str, picked: list[np.ndarray], model: str, event: gr.EventData) -> Any:
-        return take(model, rows, mode, picked, model, event)
+    def take_hit(rows: list[int], mode: str, selection: Pictures, model_name: str, event: gr.EventData) -> Any:
+        return take(model_name, rows, mode, selection, model_name, event)
 
-    def take_other(
-        rows: list[int], mode: str, picked: list[np.ndarray], model: str, other: str, event: gr.EventData
+    def take_other_hit(
+        rows: list[int], mode: str, selection: Pictures, model_name: str, other: str, event: gr.EventData
     ) -> Any:
-        return take(other, rows, mode, picked, model, event)
+        return take(other, rows, mode, selection, model_name, event)
 
-    def take_query(picture: np.ndarray | None, mode: str, picked: list[np.ndarray], model: str) -> Any:
+    def take_query(picture: np.ndarray | None, mode: str, selection: Pictures, model_name: str) -> Any:
         if picture is None or mode == SEARCH_WITH_IT:
-            return picked, gr.update()
-        return pick(picture, picked, model)
+            return selection, gr.update()
+        return pick(picture, selection, model_name)
 
-    def switch(mode: str) -> tuple[list[np.ndarray], str]:
-        said = "Click any two pictures: results, or the picture that you searched with."
-        return [], "" if mode == SEARCH_WITH_IT else drawing.notice(said)
+    def switch(mode: str) -> tuple[Pictures, str]:
+        hint = "Click any two pictures: results, or the picture that you searched with."
+        return [], "" if mode == SEARCH_WITH_IT else drawing.notice(hint)
 
-    start = find(shared.figures[HORSE], HITS, False, shared.default, None)
-    with gr.Tab("Search", id="search") as tab, gr.Row():
+    start = search(context.figures[HORSE], HITS, False, context.default, None)
+    tab = gr.Tab("Search", id="search")
+    with tab, gr.Row():
         with gr.Column(scale=2, min_width=320):
-            query = picture_input("Picture to search with", "query", shared.figures[HORSE])
-            shared.examples(query, "search-examples")
+            query = picture_input("Picture to search with", "query", context.figures[HORSE])
+            context.examples(query, "search-examples")
         with gr.Column(scale=3, min_width=320):
-            rows, other_rows, picked = gr.State(start[2]), gr.State([]), gr.State([])
-            compared = drawn_html("", "compared")
+            rows, other_rows, selection = gr.State(start[2]), gr.State([]), gr.State([])
+            comparison = drawing_html("", "comparison")
             with gr.Row():
                 with gr.Column(min_width=280):
-                    searched = gr.Markdown(start[0], elem_id="searched")
+                    summary = gr.Markdown(start[0], elem_id="search-summary")
                     hits = clickable(start[1], "hits")
                 with gr.Column(min_width=280, visible=False) as beside:
-                    other_searched = gr.Markdown()
+                    other_summary = gr.Markdown()
                     other_hits = clickable("", "other-hits")
             with gr.Row():
                 with gr.Column(min_width=260):
@@ -92,19 +97,20 @@ def search_tab(shared: Shared) -> gr.Tab:
                         elem_id="other",
                         visible=len(zoo.list_models()) > 1,
                     )
+    model_choice = context.model_choice
     gr.on(
-        [query.change, count.release, rerank.change, shared.model.change, other.change],
-        sentences(find),
-        [query, count, rerank, shared.model, other],
-        [searched, hits, rows, other_searched, other_hits, other_rows, beside],
+        [query.change, count.release, rerank.change, model_choice.change, other.change],
+        errors_as_toasts(search),
+        [query, count, rerank, model_choice, other],
+        [summary, hits, rows, other_summary, other_hits, other_rows, beside],
         api_visibility="private",
         trigger_mode="always_last",
         show_progress_on=[hits, other_hits],
     )
-    outputs = [query, picked, compared]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": compared}
-    hits.click(sentences(take_own), [rows, mode, picked, shared.model], outputs, **quiet)
-    other_hits.click(sentences(take_other), [other_rows, mode, picked, shared.model, other], outputs, **quiet)
-    query.select(sentences(take_query), [query, mode, picked, shared.model], [picked, compared], **quiet)
-    mode.change(switch, mode, [picked, compared], **quiet)
+    state, outputs = [mode, selection, model_choice], [query, selection, comparison]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": comparison}
+    hits.click(errors_as_toasts(take_hit), [rows, *state], outputs, **quiet)
+    other_hits.click(errors_as_toasts(take_other_hit), [other_rows, *state, other], outputs, **quiet)
+    query.select(errors_as_toasts(take_query), [query, *state], [selection, comparison], **quiet)
+    mode.change(switch, mode, [selection, comparison], **quiet)
     return tab

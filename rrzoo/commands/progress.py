@@ -1,0 +1,47 @@
+"""What commands show while they work: bars, and what was left out."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rrzoo.progress import OnProgress
+
+
+def image_bar(description: str) -> tqdm:
+    """Return a bar that counts images."""
+    return tqdm(desc=description, unit=" images", unit_scale=True, dynamic_ncols=True, delay=0.2)
+
+
+def decoding(files: Iterable[Path], count: int) -> Iterable[Path]:
+    """Show a bar while images are decoded for the first time."""
+    bar: Iterable[Path] = tqdm(files, "decoding", count, unit=" images", unit_scale=True, dynamic_ncols=True)
+    return bar
+
+
+def mover(bar: tqdm) -> OnProgress:
+    """Return a function that moves a bar."""
+
+    def move(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return move
+
+
+def resumer(bar: tqdm) -> OnProgress:
+    """Return a function that moves a bar; its first call says what earlier runs did, which is no speed of this one."""
+    move = mover(bar)
+
+    def resume(done: int, total: int) -> None:
+        if bar.total is None:
+            bar.initial = bar.n = done
+        move(done, total)
+
+    return resume
+
+
+def print_skipped(skipped: Sequence[str]) -> None:
+    """Say how many images were left out, if any were."""
+    if skipped:
+        print(f"{len(skipped):,} images could not be read and are left out, the first: {skipped[0]}")

@@ -1,0 +1,133 @@
+"""The page of the demo: its layout, and how it is served. `rrzoo.commands.demo` sets Gradio's environment first."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from rrzoo import demo, errors, zoo
+from rrzoo.demo import about, gradio_patches, uploads
+from rrzoo.demo.components import errors_as_toasts
+from rrzoo.demo.context import Context
+from rrzoo.demo.endpoints import add_endpoints
+from rrzoo.demo.examples import example_pictures
+from rrzoo.demo.tabs.classify import classify_tab
+from rrzoo.demo.tabs.gallery import gallery_tab
+from rrzoo.demo.tabs.learning import learning_tab
+from rrzoo.demo.tabs.models import models_tab
+from rrzoo.demo.tabs.relate import relate_tab
+from rrzoo.demo.tabs.search import search_tab
+from rrzoo.gallery import Gallery
+from rrzoo.model import Model
+
+MAX_UPLOAD = "20mb"
+QUEUE_LENGTH = 32  # calls that wait; one more gets the answer to try again
+THREADS = 6  # that read pictures and compute
+SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest idle start anew
+TABS = ("search", "classify", "relate", "yours", "learning", "models")
+CSS = Path(__file__).with_name("style.css")
+# the address keeps model and tab, so that it can be shared; no history entry for each click
+KEEP_MODEL = "name => {const u = new URL(location); u.searchParams.set('model', name); history.replaceState({}, '', u)}"
+# Gradio selects the first tab before the address is read: what it says then must not be written over
+KEEP_TAB = (
+    "() => {{if (!window.arrived) return; const u = new URL(location); u.searchParams.set('tab', '{}'); "
+    "history.replaceState({{}}, '', u)}}"
+)
+ARRIVED = "() => {window.arrived = true}"
+
+
+def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Blocks:
+    """Lay out the page.
+
+    Args:
+        default: name of the model that the page opens with.
+        load: returns the model of a name, and its gallery.
+    """
+
+    def get_model(name: str) -> tuple[Model, Gallery]:
+        known = {default, *zoo.list_models()}
+        if name not in known:  # what rrzoo.load also takes, such as folders of this machine, is not the visitor's
+            raise errors.UnknownModelError(f"no model called {name!r} is at hand: {errors.choices(name, known)}")
+        return load(name)
+
+    def read_address(request: gr.Request) -> tuple[Any, Any]:
+        """Open what the address names, and leave alone what the visitor may have chosen by now."""
+        name, tab = request.query_params.get("model"), request.query_params.get("tab")
+        return (
+            name if name in zoo.list_models() else gr.update(),
+            gr.update(selected=tab) if tab in TABS else gr.update(),
+        )
+
+    model, _ = get_model(default)
+    figures, class_names = example_pictures()
+    page = gr.Blocks(title="rrzoo", delete_cache=(600, 3600))
+    with page:
+        add_endpoints(page, get_model, default)
+        with gr.Row(elem_id="top"):
+            with gr.Column(scale=3, min_width=320):
+                introduction = gr.Markdown(about.introduction(model))
+            with gr.Column(scale=1, min_width=240):
+                model_choice = gr.Dropdown([*zoo.list_models()], value=default, label="Model", elem_id="model")
+        context = Context(get_model, default, model_choice, figures, class_names)
+        with gr.Tabs() as tabs:
+            every_tab = [
+                search_tab(context),
+                classify_tab(context),
+                relate_tab(context),
+                gallery_tab(context, page),
+                learning_tab(context),
+                models_tab(context),
+            ]
+        for tab, name in zip(every_tab, TABS, strict=True):
+            tab.select(None, js=KEEP_TAB.format(name), api_visibility="private")
+
+        def introduce(model_name: str) -> str:
+            return about.introduction(get_model(model_name)[0])
+
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        model_choice.change(errors_as_toasts(introduce), model_choice, introduction, **quiet)
+        model_choice.input(None, model_choice, js=KEEP_MODEL, api_visibility="private")
+        page.load(read_address, None, [model_choice, tabs], api_visibility="private").then(
+            None, js=ARRIVED, api_visibility="private"
+        )
+    return page
+
+
+def protect(page: gr.Blocks, folder: Path) -> None:
+    """Bound how many calls wait, and let the page read no file but uploads, which lie in `folder` and are removed."""
+    gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
+    gradio_patches.give_each_upload_its_own_path()
+    uploads.keep_sweeping(folder)
+
+
+def serve(page: gr.Blocks, host: str | None = None, port: int = 7860, mcp: bool = False) -> None:
+    """Serve the page until the process is stopped.
+
+    Args:
+        page: what `build` returned.
+        host: address; default: $GRADIO_SERVER_NAME, else 127.0.0.1.
+        port: number.
+        mcp: serve the endpoints as tools of the Model Context Protocol, too.
+
+    Raises:
+        errors.ArgumentError: the address or the port can't be used.
+    """
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            css=CSS.read_text(),
+            head=demo.font_face(),
+            theme=gr.themes.Soft(primary_hue="emerald", secondary_hue="amber", neutral_hue="stone", font="Inter"),
+            max_file_size=MAX_UPLOAD,
+            run_history=False,  # uploads are private: nothing is kept in the browser
+            footer_links=["api"],
+            mcp_server=mcp,
+            max_threads=THREADS,
+            state_session_capacity=SESSIONS,
+            app_kwargs={"middleware": [Middleware(uploads.BodyLimit)]},
+        )
+    except OSError as problem:
+        raise errors.ArgumentError(f"{problem}. Choose another port with --port") from None

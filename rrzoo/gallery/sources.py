@@ -1,0 +1,204 @@
+"""What a gallery is built of: pictures of a folder, of data sets, or single ones, read a batch at a time."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from rrzoo import datasets, errors, images
+from rrzoo.datasets import Dataset
+from rrzoo.images import ImageArray, ImageLike, Images
+
+SHIPPED = ("clay10",)  # data sets that come with the package, whose images need no thumbnails
+IN_MEMORY = 500  # single images that a gallery is built of at most
+BATCH = 256  # pictures that are read and embedded at once
+PIXELS = 50_000_000  # ... or fewer, from the picture on that brings a batch of photographs to so many pixels
+SINGLE = 8  # pictures at once, of those that are not in a folder
+READERS = 2  # threads that decode the files of a folder
+
+Folder: TypeAlias = str | os.PathLike[str]
+Buildable: TypeAlias = Folder | Dataset | Sequence[Dataset] | Images  # what `of` takes
+Stamp: TypeAlias = tuple[int, int]  # of a file: bytes, time of the last change in ns
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is still to be read."""
+
+    source: str  # its id: a path within the folder; data set, split and number; or the name of a file
+    stamp: Stamp | None  # while it is the same, so is the picture; None of what is no file in a folder
+    label: str | None
+    place: str  # what an error calls it
+    read: Callable[[], np.ndarray]  # returns uint8 (H, W, 3); raises errors.ImageError
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Pictures that become a gallery."""
+
+    pictures: Sequence[Picture]  # at least one
+    classes: tuple[str, ...]  # all labels
+    description: str | None = None  # what the pictures are
+    batch: int = BATCH  # how many are read at once
+    readers: int = 1  # threads that read
+    shipped: Dataset | None = None  # all its pictures, where they come with the package
+
+    def labels(self, numbers: Sequence[int]) -> np.ndarray:
+        """Return the labels of some pictures as numbers of `classes`, int64 (M,), -1 for none."""
+        classes: dict[str | None, int] = {name: number for number, name in enumerate(self.classes)}
+        return np.array([classes.get(self.pictures[number].label, -1) for number in numbers], np.int64)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures that were read."""
+
+    numbers: list[int]  # of the source's pictures
+    pixels: list[np.ndarray]  # uint8 (H, W, 3) each
+    done: int  # pictures so far, with those that can't be read
+
+
+def of(source: Buildable) -> PictureSource:
+    """List what a gallery is to be built of: a folder, a data set, several splits of one, or images.
+
+    Raises:
+        errors.GalleryError: see `of_folder`, `of_datasets`, `of_images`.
+        errors.ArgumentError: it is nothing of these.
+    """
+    if isinstance(source, str | os.PathLike):
+        return of_folder(Path(source))
+    items: list[object] = [source]
+    if not isinstance(source, Dataset | Image.Image) and hasattr(source, "__iter__"):
+        items = list(images.listed(source))  # type: ignore[arg-type]
+    splits = [item for item in items if isinstance(item, Dataset)]
+    if splits and len(splits) == len(items):
+        return of_datasets(splits)
+    single = [item for item in items if isinstance(item, str | os.PathLike | Image.Image | np.ndarray)]
+    if len(single) < len(items):
+        kinds = ", ".join(sorted({type(item).__name__ for item in items}))
+        raise errors.ArgumentError(
+            f"{kinds} arrived: give a folder, a data set, or a list of images (paths, PIL images, uint8 arrays)"
+        )
+    return of_images(single)
+
+
+def load_shipped(name_and_split: str) -> Dataset | None:
+    """Return a data set that comes with the package; None where it does not."""
+    name, _, split = name_and_split.partition("/")
+    return datasets.load(name, split) if name in SHIPPED and split in datasets.splits(name) else None
+
+
+def of_folder(folder: Path) -> PictureSource:
+    """List the images below a folder; the first folder of an image's path is its label.
+
+    Raises:
+        errors.GalleryError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise errors.GalleryError(f"{folder} is not a folder: name one that holds images, or give a list of images")
+    pictures = []
+    for path in images.find(folder):
+        source, status = path.relative_to(folder).as_posix(), path.stat()
+        label = source.partition("/")[0] if "/" in source else None
+        stamp = status.st_size, status.st_mtime_ns
+        pictures.append(Picture(source, stamp, label, str(path), partial(images.read, path)))
+    if not pictures:
+        raise errors.GalleryError(
+            f"{folder} holds no images: put some there ({', '.join(sorted(images.SUFFIXES))}), or name another folder"
+        )
+    return PictureSource(pictures, _classes(pictures), batch=BATCH, readers=READERS)
+
+
+def of_datasets(splits: Sequence[Dataset]) -> PictureSource:
+    """List the images of a data set, or of several that have the same classes.
+
+    Raises:
+        errors.GalleryError: their classes differ, or there is no image.
+    """
+    first = splits[0]
+    pictures = []
+    for dataset in splits:
+        if dataset.classes != first.classes:
+            raise errors.GalleryError(f"{dataset.name} has other classes than {first.name}: index one data set")
+        numbers = [-1] * len(dataset) if dataset.labels is None else dataset.labels.tolist()
+        for row, number in enumerate(numbers):
+            source = f"{dataset.name}/{dataset.split}/{row}"
+            label = dataset.classes[number] if number >= 0 else None
+            pictures.append(Picture(source, None, label, source, partial(_row, dataset.images, row)))
+    if not pictures:
+        raise errors.GalleryError(f"{first.name} has no images in the splits that were asked for: name others")
+    shipped = first if len(splits) == 1 and first.name in SHIPPED else None
+    return PictureSource(pictures, first.classes, first.description, batch=BATCH, shipped=shipped)
+
+
+def of_images(given: Sequence[ImageLike], labels: Sequence[str | None] | None = None) -> PictureSource:
+    """List single images: paths, PIL images or uint8 arrays (H, W, 3).
+
+    Raises:
+        errors.GalleryError: there is none, or more than 500.
+        errors.ArgumentError: there are more or fewer labels than images.
+    """
+    if not 0 < len(given) <= IN_MEMORY:
+        raise errors.GalleryError(
+            f"{len(given):,} images arrived: a gallery in memory takes 1 to {IN_MEMORY}; for more, "
+            "put them into a folder and use python -m rrzoo index"
+        )
+    if labels is not None and len(labels) != len(given):
+        raise errors.ArgumentError(f"{len(labels)} labels and {len(given)} images arrived: give one for each image")
+    pictures = []
+    for number, image in enumerate(given, 1):
+        source = Path(image).name if isinstance(image, str | os.PathLike) else str(number)
+        label = None if labels is None else labels[number - 1]
+        pictures.append(Picture(source, None, label, f"image {number}", partial(images.read, image)))
+    return PictureSource(pictures, _classes(pictures), batch=SINGLE)
+
+
+def read(source: PictureSource, numbers: Sequence[int], skipped: list[str] | None) -> Iterator[Batch]:
+    """Read pictures of a source by their numbers; note what is broken in `skipped`, or raise.
+
+    Raises:
+        errors.GalleryError: a picture can't be read, and `skipped` is None.
+    """
+    taken: list[int] = []
+    pixels: list[np.ndarray] = []
+    with ThreadPoolExecutor(source.readers) as pool:
+        for start in range(0, len(numbers), source.readers):
+            several = [source.pictures[number] for number in numbers[start : start + source.readers]]
+            done = start + len(several)
+            outcomes = pool.map(_read, several) if source.readers > 1 else map(_read, several)
+            for number, picture, outcome in zip(numbers[start:done], several, outcomes, strict=True):
+                if isinstance(outcome, np.ndarray):
+                    taken.append(number)
+                    pixels.append(outcome)
+                elif skipped is None:
+                    raise errors.GalleryError(
+                        f"{picture.place}: {outcome}. Replace or remove it, or leave out what is broken: "
+                        "skip_broken=True, --skip-broken"
+                    )
+                else:
+                    skipped.append(f"{picture.place}: {outcome}")
+            full = len(pixels) >= source.batch or sum(image.size for image in pixels) >= 3 * PIXELS
+            if full or done == len(numbers):
+                yield Batch(taken, pixels, done)
+                taken, pixels = [], []
+
+
+def _read(picture: Picture) -> np.ndarray | errors.ImageError:
+    try:
+        return picture.read()
+    except errors.ImageError as problem:
+        return problem
+
+
+def _row(pictures: ImageArray, row: int) -> np.ndarray:
+    return np.asarray(pictures[row])
+
+
+def _classes(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    return tuple(sorted({picture.label for picture in pictures if picture.label is not None}))

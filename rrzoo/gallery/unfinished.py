@@ -1,0 +1,64 @@
+"""What an interrupted run has indexed: `.unfinished/` beside a gallery's files, one safetensors file a batch."""
+
+import contextlib
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from rrzoo import errors, files
+from rrzoo.gallery import storage
+from rrzoo.gallery.rows import Rows
+
+FOLDER = ".unfinished"
+
+
+class Unfinished:
+    """The batches that unfinished runs of one model have left for the gallery in a folder."""
+
+    def __init__(self, gallery: Path, fingerprint: str) -> None:
+        """Look beside the files of a gallery."""
+        self.gallery = gallery
+        self.folder = gallery / FOLDER
+        self.fingerprint = fingerprint
+
+    def known(self) -> Iterator[Rows]:
+        """Yield what the saved gallery has, then the batches; what is of another model or can't be read is left out.
+
+        Labels are numbers of the classes that the folder had then.
+        """
+        with contextlib.suppress(errors.GalleryError):
+            manifest, saved = storage.read(self.gallery)
+            if manifest.fingerprint == self.fingerprint:
+                yield saved
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(path, "numpy") as file:
+                    about = file.metadata() or {}
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+                rows = Rows.from_tensors(tensors, sys.maxsize)
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+                continue
+            if about.get("fingerprint") == self.fingerprint:
+                yield rows
+
+    def add(self, rows: Rows) -> None:
+        """Keep one more batch of a folder's images.
+
+        Raises:
+            errors.GalleryError: the folder can't be written, or there is no room.
+        """
+        name = f"{uuid.uuid4().hex}.safetensors"  # two runs at once must not meet
+        try:
+            with files.new_file(self.folder / name) as path:
+                save_file(rows.tensors(), path, {"fingerprint": self.fingerprint})
+        except (OSError, SafetensorError) as problem:
+            raise storage.cannot_write(self.folder, problem) from None
+
+    def clear(self) -> None:
+        """Remove all batches."""
+        shutil.rmtree(self.folder, ignore_errors=True)

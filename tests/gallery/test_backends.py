@@ -1,0 +1,197 @@
+"""The contract of a gallery's backends: a new one is a row of BACKENDS."""
+
+import threading
+from collections.abc import Callable
+
+import faiss
+import numpy as np
+import pytest
+import torch
+from brute_force import BruteForce
+
+from rrzoo import errors
+from rrzoo.gallery.backends import Backend, FaissFlat
+
+DIMENSION = 16
+BACKENDS: dict[str, Callable[[int], Backend]] = {"brute force": BruteForce, "FAISS, flat": FaissFlat}
+
+
+@pytest.fixture(params=BACKENDS)
+def new(request: pytest.FixtureRequest) -> Callable[[int], Backend]:
+    return BACKENDS[request.param]
+
+
+@pytest.fixture
+def backend(new: Callable[[int], Backend]) -> Backend:
+    return new(DIMENSION)
+
+
+def unit(random: np.random.Generator, count: int) -> np.ndarray:
+    features = random.standard_normal((count, DIMENSION))
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+def ids(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+def with_many_ties(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids, in no order, and features: 40 of one kind, 30 of another, and 130 others."""
+    features = unit(random, 200)
+    features[:40], features[40:70] = features[0], features[40]
+    return random.permutation(1000)[:200] * 10**9, features[random.permutation(200)]
+
+
+@pytest.mark.parametrize("queries", [1, 64])  # FAISS sums otherwise from 20 queries on
+@pytest.mark.parametrize("k", [1, 5, 39, 100, 200])
+def test_search_is_that_of_brute_force(backend: Backend, random: np.random.Generator, queries: int, k: int) -> None:
+    numbers, features = with_many_ties(random)
+    oracle = BruteForce(DIMENSION)
+    for one in (backend, oracle):
+        assert one.add(numbers, features) == 200
+    asked = np.concatenate([features[:queries], unit(random, 3)])
+    (found, scores), (expected, expected_scores) = backend.search(asked, k), oracle.search(asked, k)
+    assert (found.dtype, scores.dtype) == (np.int64, np.float32)
+    if backend.limits.exact:
+        np.testing.assert_array_equal(found, expected)
+    else:
+        assert np.mean([len(set(a) & set(b)) / k for a, b in zip(found, expected, strict=True)]) > 0.9
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+
+
+def test_ties_go_by_id_whatever_else_is_asked(backend: Backend, random: np.random.Generator) -> None:
+    numbers, features = with_many_ties(random)
+    backend.add(numbers, features)
+    same = np.unique(features, axis=0, return_inverse=True)[1]
+    several = np.flatnonzero(np.bincount(same)[same] > 1)
+    for query in several[:3]:
+        equals = np.sort(numbers[same == same[query]])
+        alone, _ = backend.search(features[query : query + 1], 5)
+        among, _ = backend.search(np.concatenate([features[query : query + 1], unit(random, 50)]), 5)
+        assert alone[0].tolist() == among[0].tolist() == equals[:5].tolist()
+
+
+def test_more_hits_than_features_and_none(backend: Backend, random: np.random.Generator) -> None:
+    queries = unit(random, 2)
+    assert [part.shape for part in backend.search(queries, 3)] == [(2, 0), (2, 0)]
+    backend.add(ids(7, 5), unit(random, 2))
+    found, _ = backend.search(queries, 3)
+    assert np.sort(found, axis=1).tolist() == [[5, 7], [5, 7]]
+    assert backend.search(queries[:0], 3)[0].shape == (0, 2)
+    with pytest.raises(errors.ArgumentError, match="k is 0"):
+        backend.search(queries, 0)
+    if backend.limits.largest_k is not None:
+        with pytest.raises(errors.ArgumentError, match="at most"):
+            backend.search(queries, backend.limits.largest_k + 1)
+
+
+def test_a_known_id_is_replaced_and_counts_come_back(backend: Backend, random: np.random.Generator) -> None:
+    first, second = unit(random, 5), unit(random, 3)
+    assert backend.add(ids(3, 1, 4, 10, 5), first) == 5
+    assert backend.add(ids(4, 2, 1), second) == 1
+    assert len(backend) == 6
+    expected = np.stack([second[2], second[1], first[0], second[0], first[4], first[3]])
+    np.testing.assert_array_equal(backend.features(ids(1, 2, 3, 4, 5, 10)), expected)
+    assert backend.search(second[:1], 1)[0].tolist() == [[4]]
+    assert backend.remove(ids(2, 99, 3)) == 2
+    assert len(backend) == 4
+    assert 2 not in backend.search(second[1:2], 4)[0]
+    with pytest.raises(errors.ArgumentError, match="2 is not known"):
+        backend.features(ids(1, 2))
+    assert backend.remove(ids(1, 4, 5, 10)) == 4
+    assert len(backend) == 0
+    assert backend.features(ids()).shape == (0, DIMENSION)
+
+
+def test_a_search_writes_nothing(backend: Backend, random: np.random.Generator) -> None:
+    features = unit(random, 9)
+    backend.add(np.arange(9), features)
+    given, queries = features.copy(), unit(random, 30)
+    asked = queries.copy()
+    before = backend.search(queries, 4)
+    np.testing.assert_array_equal(backend.search(queries, 4), before)
+    np.testing.assert_array_equal(queries, asked)
+    np.testing.assert_array_equal(backend.features(np.arange(9)), given)
+    features[:] = 0  # what the caller does with its array later is its own
+    np.testing.assert_array_equal(backend.features(np.arange(9)), given)
+
+
+def test_filters(backend: Backend, random: np.random.Generator) -> None:
+    numbers, features = with_many_ties(random)
+    backend.add(numbers, features)
+    oracle = BruteForce(DIMENSION)
+    oracle.add(numbers, features)
+    for where in (numbers[::7], ids(1, 2), ids(), np.append(numbers[:3], 1)):
+        if not backend.limits.filters:
+            with pytest.raises(errors.ArgumentError, match="filter"):
+                backend.search(features[:2], 5, where)
+            continue
+        for part, expected in zip(
+            backend.search(features[:2], 5, where), oracle.search(features[:2], 5, where), strict=True
+        ):
+            np.testing.assert_allclose(part, expected, atol=1e-6)
+
+
+def test_what_does_not_persist_begins_empty(new: Callable[[int], Backend], random: np.random.Generator) -> None:
+    one = new(DIMENSION)
+    one.add(ids(1), unit(random, 1))
+    assert len(new(DIMENSION)) == (1 if one.limits.persistent else 0)
+
+
+def test_a_feature_of_nothing_is_like_nothing(backend: Backend, random: np.random.Generator) -> None:
+    backend.add(ids(1, 2), np.concatenate([np.zeros((1, DIMENSION), np.float32), unit(random, 1)]))
+    _, scores = backend.search(np.zeros((1, DIMENSION), np.float32), 2)
+    assert scores.tolist() == [[0, 0]]
+
+
+BAD = {
+    "float64": lambda good: good.astype(np.float64),
+    "another width": lambda good: np.ascontiguousarray(good[:, 1:]),
+    "one row": lambda good: good[0],
+    "not a number": lambda good: np.where(np.arange(DIMENSION) == 1, np.float32("nan"), good),
+    "infinite": lambda good: np.where(np.arange(DIMENSION) == 1, np.float32("inf"), good),
+    "not of unit length": lambda good: 2 * good,
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_features_change_nothing(backend: Backend, random: np.random.Generator, kind: str) -> None:
+    good = unit(random, 3)
+    backend.add(np.arange(3), good)
+    bad = BAD[kind](unit(random, 3))
+    with pytest.raises(errors.ArgumentError, match="arrived"):
+        backend.add(np.arange(2, 5), bad)
+    with pytest.raises(errors.ArgumentError, match="arrived"):
+        backend.search(bad, 1)
+    assert len(backend) == 3
+    np.testing.assert_array_equal(backend.features(np.arange(3)), good)
+
+
+@pytest.mark.parametrize("numbers", [ids(1, 1, 2), ids(1, 2), np.arange(3.0), ids(1, 2, 3)[:, None]])
+def test_bad_ids_change_nothing(backend: Backend, random: np.random.Generator, numbers: np.ndarray) -> None:
+    with pytest.raises(errors.ArgumentError, match="ids of"):
+        backend.add(numbers, unit(random, 3))
+    assert len(backend) == 0
+
+
+def test_threads_are_left_as_they_were(random: np.random.Generator) -> None:
+    backend = FaissFlat(DIMENSION)
+    backend.add(np.arange(500), unit(random, 500))
+    found: list[int] = []
+
+    def search(threads: int) -> None:
+        faiss.omp_set_num_threads(threads)
+        backend.search(unit(np.random.default_rng(0), 30), 5)
+        found.append(faiss.omp_get_max_threads())
+
+    of_torch, of_faiss = torch.get_num_threads(), faiss.omp_get_max_threads()
+    for threads in (3, 4):
+        thread = threading.Thread(target=search, args=(threads,))
+        thread.start()
+        thread.join()
+    try:
+        search(5)
+    finally:
+        faiss.omp_set_num_threads(of_faiss)
+    assert found == [3, 4, 5]
+    assert torch.get_num_threads() == of_torch

@@ -93,16 +93,10 @@ def test_a_fetched_model_is_the_published_one(
     assert not loaded.training
     assert loaded.fingerprint == model.fingerprint
     assert loaded.evaluation == model.evaluation
-    assert fetched(server) == {"manifest.json", "config.json", "model.safetensors", "evaluation.json", "README.md"}
+    first = {"manifest.json", "config.json", "model.safetensors", "evaluation.json", "README.md"}
+    assert fetched(server) == first
     gallery = loaded.gallery()
-    assert fetched(server) == {
-        "manifest.json",
-        "config.json",
-        "model.safetensors",
-        "evaluation.json",
-        "README.md",
-        *GALLERY,
-    }
+    assert fetched(server) == {*first, *GALLERY}
     assert len(gallery) == 12
     np.testing.assert_array_equal(gallery.features(), rrzoo.Gallery.load(model, exported / "gallery").features())
 

@@ -262,7 +262,7 @@ BAD = {
     "negative variance": (state(layer1__bn__running_var=-torch.ones(8)), "layer1.bn.running_var is negative"),
     "overflow": (
         state(layer4__bn__weight=torch.full((64,), 3e38), layer4__bn__bias=torch.full((64,), 3e38)),
-        "computes features that are not finite",
+        "yields numbers that are not finite",
     ),
     "unknown tensor": (state(extra=torch.ones(2)), "does not fit conv4: extra is unknown"),
     "missing tensor": (state(layer1__bn__bias=None), "does not fit conv4: layer1.bn.bias is missing"),

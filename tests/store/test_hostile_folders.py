@@ -10,6 +10,7 @@ import pytest
 from conftest import REPOSITORY
 from rrzoo import errors, files
 from rrzoo.store import card, evaluation_file, golden, model_folder
+from rrzoo.store.load import load
 
 OLD = REPOSITORY / "tests" / "fixtures" / "0.1.0" / "conv4-cifar10-relation"
 VALUES = ("null", "-1", "1e999", "[]", "{}", r'"\ud800"', "9" * 400, "[" * 2000, "NaN", "true")
@@ -80,20 +81,19 @@ def test_a_manifest_names_files_of_its_own_folder_alone(name: str, tmp_path: Pat
 
 def test_a_gallery_is_listed_file_by_file(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(OLD, tmp_path / "m"))
-    assert model_folder.read_manifest(folder).gallery == ["gallery.json", "index.faiss", "gallery.safetensors"]
-    (folder / "gallery").mkdir()
-    for file in ("gallery.json", "gallery.safetensors"):
-        (folder / file).rename(folder / "gallery" / file)
-    content = b"an index"
-    (folder / "gallery" / "index.faiss").write_bytes(content)
+    assert model_folder.read_manifest(folder).gallery == []  # it was elsewhere, and is not read
+    model = load(folder)
+    model.gallery().save(folder / "gallery")
     model_folder.write_manifest(folder)
     manifest = model_folder.read_manifest(folder)
     assert manifest.format == 2
-    assert set(manifest.gallery) == {f"gallery/{file}" for file in model_folder.FLAT_GALLERY}
-    assert manifest.sha256["gallery/index.faiss"] == files.sha256(content)
+    there = {path for path in (folder / "gallery").iterdir() if not path.name.startswith(".")}
+    assert set(manifest.gallery) == {f"gallery/{path.name}" for path in there}
+    for path in there:
+        assert manifest.sha256[f"gallery/{path.name}"] == files.sha256(path)
     assert model_folder.altered(folder) == []
-    (folder / "gallery" / "index.faiss").write_bytes(b"another")
-    assert model_folder.altered(folder) == ["gallery/index.faiss"]
+    (folder / "gallery" / "manifest.json").write_bytes(b"another")
+    assert model_folder.altered(folder) == ["gallery/manifest.json"]
 
 
 def test_a_manifest_of_a_newer_version_says_upgrade(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rrzoo.zoo import list_models, load
 
 __all__ = ["Gallery", "Model", "errors", "list_models", "load"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # imported when first asked for (PEP 562): torch takes seconds, and `rrzoo --help` needs none of it
 _MODULES = {"Gallery": "rrzoo.gallery", "Model": "rrzoo.model", "list_models": "rrzoo.zoo", "load": "rrzoo.zoo"}

@@ -95,7 +95,7 @@ def _from_hub(name: str, action: Callable[[], T]) -> T:
 
 def _unknown(name: str, remark: str) -> errors.UnknownModelError:
     bare = name.partition("@")[0]
-    train = f". Train it with: python scripts/train.py {bare}" if bare in RECIPES else ""
+    train = f". Train it with: python -m rrzoo train {bare}" if bare in RECIPES else ""
     return errors.UnknownModelError(
         f"no model called {name!r} is at hand: {errors.choices(bare, _folders())}{train}.{remark}"
     )

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -306,7 +306,7 @@ def picture(rows: list[Row], caption: str) -> str:
     return drawing.document(940, bottom + 52, "rrzoo against the plain PyTorch loop, times as good", parts, caption)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure all parts and print them as a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -315,7 +315,7 @@ def main() -> None:
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="draw the ratios there, as SVG")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     try:
         data, test = (datasets.load("cifar10", split, options.data) for split in ("train", "test"))
     except errors.DatasetError:

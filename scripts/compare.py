@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +223,7 @@ def load(options: argparse.Namespace) -> tuple[datasets.Dataset, datasets.Datase
     return datasets.load(name, "train", options.data), datasets.load(name, "test", options.data)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Do the runs that are missing, print the table and draw the curve; exit with status 2 on what can be mended."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--export", metavar="DIR", type=Path, help="only export models of seed 0 there")
     parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # of one run's process
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     try:
         run(options)
     except errors.RRZooError as problem:

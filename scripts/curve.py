@@ -12,6 +12,7 @@ import json  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
 from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -103,14 +104,14 @@ def picture(record: dict) -> str:
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure the points that are missing, one process for each curve's training, and draw them."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("json", metavar="FILE", type=Path, help="where the points are kept; the picture is beside it")
     parser.add_argument("--minutes", type=float, nargs="+", default=[2, 5, 10])
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--side", choices=("rrzoo", "reference"), help=argparse.SUPPRESS)  # of one process
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.side:
         data, test = (datasets.load("cifar10", split, options.data) for split in ("train", "test"))
         minutes = options.minutes

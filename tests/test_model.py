@@ -140,7 +140,7 @@ def test_a_fine_tuned_copy_refuses_the_gallery_of_what_it_was(model: rrzoo.Model
     copied = copy.deepcopy(model)
     step(copied)
     with pytest.raises(errors.GalleryError, match="another model"):
-        rrzoo.Gallery.load(copied, model.folder)
+        rrzoo.Gallery.load(copied, model.folder / "gallery")
 
 
 @pytest.mark.parametrize("part", ["all", "backbone"])

@@ -25,7 +25,7 @@ def test_unknown_names_offer_close_ones() -> None:
 
 
 def test_a_known_recipe_that_is_not_trained_says_how() -> None:
-    with pytest.raises(errors.UnknownModelError, match=r"Train it with: python scripts/train\.py conv4-clay10"):
+    with pytest.raises(errors.UnknownModelError, match=r"Train it with: python -m rrzoo train conv4-clay10"):
         rrzoo.load("conv4-clay10")
 
 

@@ -146,7 +146,7 @@ def _other_data(config: ModelConfig) -> str:
         return ""
     return (
         f"\nIts data was {dataset} in place of {promised}: no figure here is one of {promised}. "
-        f"With {promised} at hand, `python scripts/train.py {config.name}` trains the model that the name promises.\n"
+        f"With {promised} at hand, `python -m rrzoo train {config.name}` trains the model that the name promises.\n"
     )
 
 
@@ -165,9 +165,7 @@ def _use(config: ModelConfig) -> str:
     if _relates(config):
         lines.append("score = model.relate(left, right)    # float32 (1,): are these two views of one picture?")
         if config.random_pair_scores:
-            lines.append(
-                "model.relation_percentile(score)             # ... and the share of random pairs that score below it"
-            )
+            lines.append("model.relation_percentile(score)     # ... and the share of random pairs that score below it")
     lines.append("model.gallery().search(left, k=5)    # the pictures of the model's gallery that are most like it")
     code = "\n".join(lines)
     return f"""## Use

@@ -22,7 +22,7 @@ def read(folder: Path, config: ModelConfig) -> Evaluations | None:
     evaluations = _read(folder, config)
     if evaluations is not None and evaluations.weights != model_folder.read_manifest(folder).sha256[WEIGHTS]:
         raise errors.ModelFolderError(
-            f"{folder / EVALUATION} was measured on other weights: run python scripts/evaluate.py {folder.name} again"
+            f"{folder / EVALUATION} was measured on other weights: run python -m rrzoo evaluate {folder.name} again"
         )
     return evaluations
 

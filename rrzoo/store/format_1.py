@@ -1,6 +1,6 @@
 """What version 0.1.0 measured, read as what is measured now.
 
-It kept the figures of the export in config.json, as "evaluation", and those of scripts/evaluate.py in evaluation.json,
+It kept the figures of the export in config.json, as "evaluation", and those of the command evaluate in evaluation.json,
 as "reports"; where both have a figure, that of the export is the one of the probe in the model.
 """
 

@@ -14,7 +14,7 @@ import pytest
 
 from conftest import REPOSITORY
 
-SCRIPTS = ("evaluate", "load_demo", "publish", "train")
+SCRIPTS = ("bench", "compare", "curve", "evaluate", "import_checkpoint", "load_demo", "publish", "train")
 
 
 def test_scripts_find_the_package_of_their_clone(tmp_path: Path) -> None:

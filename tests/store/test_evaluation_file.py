@@ -144,7 +144,7 @@ def test_measurements_of_other_weights_are_refused_and_replaced(folder: Path) ->
     with pytest.raises(errors.ModelFolderError, match=r"model\.safetensors changed since the export"):
         evaluation_file.check(folder)
     model_folder.write_manifest(folder)  # trained anew
-    with pytest.raises(errors.ModelFolderError, match=r"other weights: run python scripts/evaluate\.py conv4-cifar10"):
+    with pytest.raises(errors.ModelFolderError, match=r"other weights: run python -m rrzoo evaluate conv4-cifar10"):
         read(folder)
     evaluation_file.check(folder)
     evaluation_file.add(folder, TRANSFER)

@@ -54,8 +54,8 @@ def test_what_is_as_it_was_passes(folder: Path, here: None, capsys: pytest.Captu
 
 
 def test_a_changed_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "gallery.json").write_text("{}")
-    assert "gallery.json differs from its SHA-256" in refused(capsys, "copy")
+    (folder / "gallery" / "manifest.json").write_text("{}")
+    assert "gallery/manifest.json differs from its SHA-256" in refused(capsys, "copy")
 
 
 def test_a_file_that_is_gone_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

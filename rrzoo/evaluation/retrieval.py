@@ -24,7 +24,7 @@ def retrieval(features: np.ndarray, labels: np.ndarray, cutoffs: tuple[int, ...]
         "map": mean average precision over the whole ranking, 0 to 1 (Manning et al. 2008, section 8.4), and
         "precision@k": mean share of the query's class among the first k.
     """
-    return _measured(features, labels, cutoffs, None, 0)[0]
+    return _measure(features, labels, cutoffs, None, 0)[0]
 
 
 def reranked_retrieval(
@@ -38,11 +38,11 @@ def reranked_retrieval(
 
     The highest score comes first, equal scores stay in the order of cosine, and so does what follows the first hits.
     """
-    plain, sorted_anew = _measured(features, labels, cutoffs, rescore, first)
-    return plain, sorted_anew
+    plain, reranked = _measure(features, labels, cutoffs, rescore, first)
+    return plain, reranked
 
 
-def _measured(
+def _measure(
     features: np.ndarray, labels: np.ndarray, cutoffs: tuple[int, ...], rescore: Rescore | None, first: int
 ) -> list[dict[str, float]]:
     unit = F.normalize(torch.from_numpy(features).float())
@@ -54,21 +54,21 @@ def _measured(
         similarity = unit[rows] @ unit.T
         similarity[torch.arange(len(rows)), rows] = -torch.inf  # the query itself comes last and is cut off
         order = similarity.argsort(dim=1, descending=True, stable=True)[:, :-1]
-        found = (classes[order] == classes[rows, None]).float()  # (block, N - 1)
-        asked = found.any(1)
-        measured[0].append(_precisions(found[asked], cutoffs))
+        relevant = (classes[order] == classes[rows, None]).float()  # (block, N - 1)
+        answerable = relevant.any(1)
+        measured[0].append(_precisions(relevant[answerable], cutoffs))
         if rescore is not None:
             scores = torch.from_numpy(rescore(rows.numpy(), order[:, :first].numpy()))
-            anew = scores.argsort(dim=1, descending=True, stable=True)
-            found[:, :first] = found[:, :first].gather(1, anew)
-            measured[1].append(_precisions(found[asked], cutoffs))
+            resorted = scores.argsort(dim=1, descending=True, stable=True)
+            relevant[:, :first] = relevant[:, :first].gather(1, resorted)
+            measured[1].append(_precisions(relevant[answerable], cutoffs))
     keys = ["map", *(f"precision@{k}" for k in cutoffs)]
     means = [torch.cat(blocks).mean(0).tolist() for blocks in measured if blocks]
     return [dict(zip(keys, values, strict=True)) for values in means]
 
 
-def _precisions(found: Tensor, cutoffs: tuple[int, ...]) -> Tensor:
+def _precisions(relevant: Tensor, cutoffs: tuple[int, ...]) -> Tensor:
     """Return average precision and precisions at `cutoffs`, (Q, 1 + cutoffs), given 0 or 1 by rank, (Q, N)."""
-    ranks = torch.arange(1, found.shape[1] + 1, dtype=torch.float32)
-    average = (found * found.cumsum(1) / ranks).sum(1) / found.sum(1)
-    return torch.stack([average, *(found[:, :k].mean(1) for k in cutoffs)], 1)
+    ranks = torch.arange(1, relevant.shape[1] + 1, dtype=torch.float32)
+    average = (relevant * relevant.cumsum(1) / ranks).sum(1) / relevant.sum(1)
+    return torch.stack([average, *(relevant[:, :k].mean(1) for k in cutoffs)], 1)

@@ -6,7 +6,7 @@ from rrzoo import errors, zoo
 from rrzoo.config import Training
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
-from rrzoo.store import evaluation_file, model_folder
+from rrzoo.store import card, evaluation_file, model_folder
 
 
 def introduction(model: Model) -> str:
@@ -64,6 +64,12 @@ def class_accuracy(model: Model, name: str) -> str:
         f"Its first guess is **{name}**. Of the test images that show this class, it names **{right:.0%}** right "
         f"({measured.images})."
     )
+
+
+def card_text(model: Model) -> str:
+    """Return the model's card without the front matter that the Hub reads, as Markdown."""
+    evaluations = {} if model.folder is None else evaluation_file.known(model.folder, model.config)
+    return card.render(model.config, evaluations).split("---\n", 2)[2]
 
 
 def models_table(chosen: str) -> str:

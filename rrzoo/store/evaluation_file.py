@@ -27,8 +27,8 @@ def read(folder: Path, config: ModelConfig) -> Evaluations | None:
     return evaluations
 
 
-def own(folder: Path, config: ModelConfig) -> Evaluation | None:
-    """Return what was measured of the model's own probe, or None where that is not known.
+def known(folder: Path, config: ModelConfig) -> dict[str, Evaluation]:
+    """Return what was measured, by data set, as far as that is known.
 
     These figures are history, and no reason to refuse a model: those of other weights, of a format that only newer
     versions read, or damaged ones are not known.
@@ -36,13 +36,13 @@ def own(folder: Path, config: ModelConfig) -> Evaluation | None:
     try:
         evaluations = read(folder, config)
     except errors.ModelFolderError:
-        return None
-    return None if evaluations is None else shipped(evaluations)
+        return {}
+    return {} if evaluations is None else evaluations.evaluations
 
 
-def shipped(evaluations: Evaluations) -> Evaluation | None:
-    """Return the evaluation of the probe that ships in the model."""
-    return next((one for one in evaluations.evaluations.values() if one.shipped_probe), None)
+def own(folder: Path, config: ModelConfig) -> Evaluation | None:
+    """Return what was measured of the model's own probe, which `classify` uses, or None where that is not known."""
+    return next((one for one in known(folder, config).values() if one.shipped_probe), None)
 
 
 def check(folder: Path) -> None:

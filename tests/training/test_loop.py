@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import rrzoo
-from conftest import REAL_DATA, REPOSITORY, need, run_python, smooth_image, write_cifar10
-from rrzoo import datasets, errors, images, pretext, training
+from conftest import REAL_DATA, REPOSITORY, Outcome, need, run_python, smooth_image, write_cifar10
+from rrzoo import datasets, errors, images, pretext, recipes, training
 from rrzoo.backbones import create
 from rrzoo.commands import train
 from rrzoo.config import Architecture, ModelConfig, Recipe, Training
@@ -194,13 +195,14 @@ def test_script_killed_and_resumed(tmp_path: Path) -> None:
         (["--epochs", "3"], "without NAME all recipes are trained as they are"),
     ],
 )
-def test_script_errors_are_one_line_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
-    done = script(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.rglob("*.safetensors"))
+def test_errors_are_one_line_with_status_2(
+    arguments: list[str], message: str, run_command: Callable[..., Outcome]
+) -> None:
+    done = run_command("train", *arguments)
+    assert done.status == 2
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert not list(Path().rglob("*.safetensors"))  # in the test's folder
 
 
 def test_a_model_of_other_data_than_its_name_says_so() -> None:
@@ -216,12 +218,14 @@ def test_a_model_of_other_data_than_its_name_says_so() -> None:
     assert "in place of" not in card.render(ModelConfig("conv4-stl10", architecture, own))
 
 
-def test_script_trains_on_another_data_set_as_long_as_it_may(tmp_path: Path) -> None:
-    options = ["--dataset", "clay10", "--views", 2, "--batch-size", 400, "--epochs", 9]
-    done = script("conv4-cifar100", "--zoo", tmp_path / "zoo", *options, "--minutes", 0)
-    assert done.returncode == 0, done.stderr
+def test_script_trains_on_another_data_set_as_long_as_it_may(
+    tmp_path: Path, few_figures: None, run_command: Callable[..., Outcome]
+) -> None:
+    options = ["--dataset", "clay10", "--views", "2", "--batch-size", "40", "--epochs", "9", "--minutes", "0"]
+    done = run_command("train", "conv4-cifar100", "--zoo", str(tmp_path / "zoo"), *options)
+    assert done.status == 0, done.err
     training = rrzoo.load(f"dir:{tmp_path / 'zoo' / 'conv4-cifar100'}").config.training
-    assert (training.recipe.dataset, training.epochs_done, training.views_seen) == ("clay10", 1, 8000)
+    assert (training.recipe.dataset, training.epochs_done, training.views_seen) == ("clay10", 1, 800)
     assert "in place of cifar100" in (tmp_path / "zoo" / "conv4-cifar100" / "README.md").read_text()
 
 
@@ -232,33 +236,28 @@ def test_every_recipe_takes_a_few_steps_and_says_what_it_would_cost(name: str) -
     assert (seconds > 60) == (RECIPES[name].pretext != "random")
 
 
-def test_script_without_a_name_builds_what_is_not_there(tmp_path: Path) -> None:
+def test_script_without_a_name_builds_what_is_not_there(
+    tmp_path: Path, few_figures: None, monkeypatch: pytest.MonkeyPatch, run_command: Callable[..., Outcome]
+) -> None:
     """The plan, then model after model; what cannot be trained is left out with its reason, and the rest goes on."""
-    code = """
-import sys
-from rrzoo import commands
-from rrzoo.commands import train
-from dataclasses import replace
-small = replace(train.RECIPES["conv4-clay10"], views=2, batch_size=400, epochs=1)
-train.RECIPES = {"conv4-cifar10": train.RECIPES["conv4-cifar10"], "conv4-clay10": small, "conv4-there": small}
-import rrzoo.recipes
-rrzoo.recipes.RECIPES = train.RECIPES
-commands.run("train")
-"""
+    small = replace(RECIPES["conv4-clay10"], views=2, batch_size=40, epochs=1)
+    few = {"conv4-cifar10": RECIPES["conv4-cifar10"], "conv4-clay10": small, "conv4-there": small}
+    for module in (recipes, train):
+        monkeypatch.setattr(module, "RECIPES", few)
     zoo = tmp_path / "zoo"
     (zoo / "conv4-there").mkdir(parents=True)
-    command = [sys.executable, "-c", code, "--zoo", str(zoo), "--data", str(tmp_path)]
-    plan = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=300)
-    assert plan.returncode == 0, plan.stderr
-    assert "already: conv4-there" in plan.stdout
-    assert f"{RECIPES['conv4-cifar10'].epochs} epochs of 50,000 images" in plan.stdout
-    assert "in all" in plan.stdout
+    arguments = ["--zoo", str(zoo), "--data", str(tmp_path)]
+    plan = run_command("train", *arguments, "--dry-run")
+    assert plan.status == 0, plan.err
+    assert "already: conv4-there" in plan.out
+    assert f"{RECIPES['conv4-cifar10'].epochs} epochs of 50,000 images" in plan.out
+    assert "in all" in plan.out
     assert [path.name for path in zoo.iterdir()] == ["conv4-there"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert "conv4-cifar10 is left out: cifar10 is not at" in done.stdout
+    done = run_command("train", *arguments)
+    assert done.status == 2
+    assert "conv4-cifar10 is left out: cifar10 is not at" in done.out
     assert rrzoo.load(f"dir:{zoo / 'conv4-clay10'}").config.training.epochs_done is None
-    assert "left out: conv4-cifar10" in done.stderr.splitlines()[-1]
+    assert "left out: conv4-cifar10" in done.err.splitlines()[-1]
 
 
 def test_script_help_names_every_option() -> None:
@@ -317,7 +316,7 @@ recipe = Recipe("conv4", "stl10-standin", 96, views=16, batch_size=64)
 task = pretext.create(recipe, backbones.create("conv4"), dataset)
 step = training.TrainStep(task, dataset)
 order = np.random.default_rng(0).permutation(len(dataset))
-for start in range(0, 6 * 64, 64):
+for start in range(0, 4 * 64, 64):
     step(0, order[start : start + 64])
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

@@ -5,14 +5,13 @@ import gradio as gr
 from rrzoo.demo import about
 from rrzoo.demo.components import drawing_html, errors_as_toasts
 from rrzoo.demo.context import Context
-from rrzoo.store import card
 
 
 def models_tab(context: Context) -> gr.Tab:
     """Lay out: the zoo as a table, and the card of the chosen model."""
 
     def show(model_name: str) -> tuple[str, str]:
-        return about.models_table(model_name), card.render(context.get_model(model_name)[0].config).split("---\n", 2)[2]
+        return about.models_table(model_name), about.card_text(context.get_model(model_name)[0])
 
     start = show(context.default)
     tab = gr.Tab("Models", id="models")

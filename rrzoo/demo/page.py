@@ -47,9 +47,8 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
     """
 
     def get_model(name: str) -> tuple[Model, Gallery]:
-        known = {default, *zoo.list_models()}
-        if name not in known:  # what rrzoo.load also takes, such as folders of this machine, is not the visitor's
-            raise errors.UnknownModelError(f"no model called {name!r} is at hand: {errors.choices(name, known)}")
+        if name != default:
+            zoo.find(name)  # refuses what `load` takes beside names, such as folders of this machine
         return load(name)
 
     def read_address(request: gr.Request) -> tuple[Any, Any]:

@@ -234,10 +234,11 @@ class Gallery:
             errors.GalleryError: the folder can't be written, there is no room, another process is writing there, or
                 the folder is not one for a gallery alone.
         """
+        unit = self._unit()
         manifest = GalleryManifest(
             model=self.model.name,
             fingerprint=self.model.fingerprint,
-            dimension=self._unit().shape[1],
+            dimension=unit.shape[1],
             metric="cosine",
             rows=len(self),
             classes=self.classes,
@@ -245,7 +246,7 @@ class Gallery:
             dataset=f"{self._shipped.name}/{self._shipped.split}" if self._shipped else None,
         )
         parts = self._lengths, self.labels, tuple(self.sources), self._stamps, self._thumbnails
-        storage.write(Path(folder), manifest, Rows(self._unit(), *parts))
+        storage.write(Path(folder), manifest, Rows(unit, *parts))
 
     @classmethod
     def load(cls, model: Embedder, folder: Folder) -> "Gallery":

@@ -20,17 +20,18 @@ def test_contract(name: str) -> None:
         assert value.grad.abs().sum() > 0, parameter
 
 
-def test_conv4_is_the_papers() -> None:
-    backbone = backbones.create("conv4")
+@pytest.mark.parametrize(("name", "width"), [("conv4", 1), ("conv4x2", 2), ("conv4x4", 4)])
+def test_conv4_is_the_papers_times_its_width(name: str, width: int) -> None:
+    backbone = backbones.create(name)
     shapes = {name: tuple(value.shape) for name, value in backbone.named_parameters()}
-    channels = [3, 8, 16, 32, 64]
+    channels = [3, 8 * width, 16 * width, 32 * width, 64 * width]
     for layer in range(4):
         assert shapes.pop(f"layer{layer + 1}.conv.weight") == (channels[layer + 1], channels[layer], 3, 3)
         assert shapes.pop(f"layer{layer + 1}.bn.weight") == (channels[layer + 1],)
         assert shapes.pop(f"layer{layer + 1}.bn.bias") == (channels[layer + 1],)
     assert not shapes
     weight = backbone.layer4.conv.weight
-    assert weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)
+    assert weight.std().item() == pytest.approx((2 / (9 * 64 * width)) ** 0.5, rel=0.03)
 
 
 def test_conv4_computes_what_the_paper_says() -> None:

@@ -13,19 +13,18 @@ from rrzoo.backbones.backbone import Backbone
 
 
 class Conv4(Backbone):
-    """Four 3x3 convolutions of 8, 16, 32 and 64 channels, each with BatchNorm, ReLU and average pooling.
+    """Four 3x3 convolutions of W times 8, 16, 32 and 64 channels, each with BatchNorm, ReLU and average pooling.
 
-    The last pooling is global, so any image of at least 8 x 8 px goes in: (N, 3, H, W) float -> (N, 64) float, >= 0.
+    The paper's has width W = 1. The last pooling is global, so any image of at least 8 x 8 px goes in: (N, 3, H, W)
+    float -> (N, D) float, >= 0, where D = `feature_size` is 64 times the width.
     """
 
-    feature_size = 64
-
-    def __init__(self) -> None:
+    def __init__(self, width: int = 1) -> None:
         super().__init__()
-        self.layer1 = self._layer(3, 8, nn.AvgPool2d(2))
-        self.layer2 = self._layer(8, 16, nn.AvgPool2d(2))
-        self.layer3 = self._layer(16, 32, nn.AvgPool2d(2))
-        self.layer4 = self._layer(32, 64, nn.AdaptiveAvgPool2d(1))
+        self.channels = 3, 8 * width, 16 * width, 32 * width, 64 * width  # of images, and behind each layer
+        self.feature_size = self.channels[-1]
+        pools = nn.AvgPool2d(2), nn.AvgPool2d(2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(1)
+        self.layer1, self.layer2, self.layer3, self.layer4 = map(self._layer, self.channels, self.channels[1:], pools)
         initialise(self)
 
     @staticmethod
@@ -40,12 +39,12 @@ class Conv4(Backbone):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map (N, 3, H, W) float to (N, 64) float."""
+        """Map (N, 3, H, W) float to (N, D) float."""
         pooled: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(images))))
         return pooled.flatten(1)
 
     def feature_map(self, images: Tensor) -> Tensor:
-        """Map (N, 3, H, W) float to (N, 64, H / 8, W / 8) float, the last layer without its pooling."""
+        """Map (N, 3, H, W) float to (N, D, H / 8, W / 8) float, the last layer without its pooling."""
         maps: Tensor = self.layer4[:-1](self.layer3(self.layer2(self.layer1(images))))
         return maps
 

@@ -26,7 +26,8 @@ def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
 
     Conv4 has loops of its own; other backbones go through torch.compile.
     """
-    return FastConv4(backbone) if type(backbone) is backbones.Conv4 else Compiled(backbone)
+    papers = type(backbone) is backbones.Conv4 and backbone.channels == CHANNELS
+    return FastConv4(backbone) if papers else Compiled(backbone)
 
 
 class FastConv4:

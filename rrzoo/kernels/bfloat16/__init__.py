@@ -1,0 +1,5 @@
+"""Conv4 of any width in bfloat16, where the CPU multiplies such numbers in tiles (AMX): several times as fast."""
+
+from rrzoo.kernels.bfloat16.function import Bfloat16Conv4, supported
+
+__all__ = ["Bfloat16Conv4", "supported"]

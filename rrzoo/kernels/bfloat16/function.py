@@ -3,7 +3,7 @@
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrzoo import backbones
 
@@ -46,8 +46,9 @@ class Bfloat16Conv4:
 
     def _fits(self, views: Tensor) -> bool:
         tensors = [views, *self.module.parameters()]
+        norms = [layer for layer in self.module.modules() if isinstance(layer, nn.BatchNorm2d)]
         return (
-            self.module.training
+            all(norm.training and norm.momentum is not None for norm in norms)
             and torch.is_grad_enabled()
             and views.shape[-1] % 8 == 0 == views.shape[-2] % 8
             and all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)

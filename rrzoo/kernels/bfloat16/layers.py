@@ -108,8 +108,6 @@ def _bits(maps: Tensor) -> np.ndarray:
 @torch.no_grad()
 def _track(norm: nn.BatchNorm2d, mean: np.ndarray, variance: np.ndarray) -> None:
     """Move the running statistics by a batch's mean and unbiased variance, (C,)."""
-    assert norm.momentum is not None and norm.running_mean is not None and norm.running_var is not None
-    assert norm.num_batches_tracked is not None
     for running, batch in ((norm.running_mean, mean), (norm.running_var, variance)):
         running.lerp_(torch.from_numpy(batch).to(running), norm.momentum)
-    norm.num_batches_tracked += 1
+    norm.num_batches_tracked.add_(1)

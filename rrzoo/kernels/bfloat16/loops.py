@@ -42,7 +42,7 @@ def _widen(half):
 @njit(inline="always")
 def _narrow(value):
     """Round to the nearest, ties to even, as torch does; of numbers that are finite."""
-    bits = _as_bits(value)
+    bits = _as_bits(value)  # type: ignore[var-annotated]
     return np.uint16((bits + HALF + ((bits >> SHIFT) & LAST_BIT)) >> SHIFT)
 
 

@@ -56,6 +56,7 @@ class Gallery:
         self._backend: Backend = FaissFlat(rows.unit.shape[1])
         self._backend.add(np.arange(len(rows)), rows.unit)  # the ids are the rows
         self._lengths, self._stamps, self._thumbnails = rows.lengths, rows.stamps, rows.thumbnails
+        self._relation = rows.relation
         self._shipped = shipped
         pictures = DatasetPictures(shipped) if shipped else rows.thumbnails
         assert pictures is not None  # rows whose pictures do not ship have thumbnails
@@ -186,9 +187,10 @@ class Gallery:
             raise errors.ArgumentError(
                 f"{self.model.name} has no relation head to re-rank with: search without, or with another model"
             )
-        queries = self.model.features(images)
-        rows, scores = self._backend.search(indexing.to_unit(queries)[0], max(k, RERANKED) if rerank else k)
-        relations = self._relations(queries, rows)
+        queries = self.model.extract(images)
+        unit = np.ascontiguousarray(self.model.embed_features(queries.pooled), np.float32)
+        rows, scores = self._backend.search(unit, max(k, RERANKED) if rerank else k)
+        relations = self._relations(queries.relation, rows)
         if rerank:
             order = np.argsort(-relations, axis=1, kind="stable")[:, :k]
             scores, rows, relations = (np.take_along_axis(found, order, 1) for found in (scores, rows, relations))
@@ -202,12 +204,12 @@ class Gallery:
         if not self.model.has_relation_head:
             return np.full(rows.shape, None)
         flat = rows.ravel()
-        found = self._backend.features(flat) * self._lengths[flat, None]
+        found = self._relation_features(flat)
         return self.model.relate_features(np.repeat(queries, rows.shape[1], axis=0), found).reshape(rows.shape)
 
     def features(self) -> np.ndarray:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them."""
-        return np.asarray(self._unit() * self._lengths[:, None])
+        return self._relation_features(np.arange(len(self)))
 
     def thumbnail(self, row: int) -> Image.Image:
         """Return the thumbnail of an image, RGB.
@@ -219,6 +221,11 @@ class Gallery:
         if not 0 <= row < len(self):
             raise errors.ArgumentError(f"row {row} was asked for: the gallery has rows 0 to {len(self) - 1}")
         return self._pictures[row]
+
+    def _relation_features(self, rows: np.ndarray) -> np.ndarray:
+        if self._relation is not None:
+            return np.asarray(self._relation[rows], np.float32)
+        return np.asarray(self._backend.features(rows) * self._lengths[rows, None])
 
     def _unit(self) -> np.ndarray:
         return self._backend.features(np.arange(len(self)))
@@ -246,7 +253,7 @@ class Gallery:
             dataset=f"{self._shipped.name}/{self._shipped.split}" if self._shipped else None,
         )
         parts = self._lengths, self.labels, tuple(self.sources), self._stamps, self._thumbnails
-        storage.write(Path(folder), manifest, Rows(unit, *parts))
+        storage.write(Path(folder), manifest, Rows(unit, *parts, self._relation))
 
     @classmethod
     def load(cls, model: Embedder, folder: Folder) -> "Gallery":
@@ -262,6 +269,8 @@ class Gallery:
                 f"{folder} holds a gallery of another model ({manifest.model}; its features differ from those of "
                 f"{model.name}): load that model, or build the gallery anew with Gallery.build"
             )
+        if (rows.relation is None) != model.embeds_relation:
+            raise storage.damaged(Path(folder), f"{model.name} keeps its features otherwise")
         shipped = None if manifest.dataset is None else sources.load_shipped(manifest.dataset)
         if manifest.dataset is not None and (shipped is None or len(shipped) != len(rows)):
             raise storage.damaged(Path(folder), f"its images are not the {len(rows)} of {manifest.dataset!r:.60}")

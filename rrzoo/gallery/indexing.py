@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from rrzoo import errors
+from rrzoo.features import Features
 from rrzoo.gallery import sources
 from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.sources import Batch, PictureSource, Stamp
@@ -32,8 +33,15 @@ class Embedder(Protocol):
     def has_relation_head(self) -> bool:
         """Whether it has a relation head."""
 
-    def features(self, images: Images) -> np.ndarray:
-        """Return float32 (N, D)."""
+    @property
+    def embeds_relation(self) -> bool:
+        """Whether the rows of `embed_features` are the features for the relation head, scaled to unit length."""
+
+    def extract(self, images: Images) -> Features:
+        """Return the features of images."""
+
+    def embed_features(self, pooled: np.ndarray) -> np.ndarray:
+        """Return unit rows, float32 (N, E), of pooled features (N, F)."""
 
     def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
@@ -61,7 +69,7 @@ def embed(
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
     count = len(source.pictures)
-    parts = _find_known(source, known)
+    parts = _find_known(source, (rows for rows in known if (rows.relation is None) == model.embeds_relation))
     missing = [number for number in range(count) if number not in parts]
     before = len(parts)
     if progress:
@@ -80,14 +88,10 @@ def embed(
     numbers = sorted(parts)
     unit = np.stack([rows.unit[row] for rows, row in map(parts.__getitem__, numbers)])
     lengths = np.stack([rows.lengths[row] for rows, row in map(parts.__getitem__, numbers)])
+    relation = [rows.relation[row] for rows, row in map(parts.__getitem__, numbers) if rows.relation is not None]
     files = (_thumbnail(*parts[number]) for number in numbers)
-    return _rows(source, numbers, unit, lengths, None if source.shipped else Thumbnails.join(files))
-
-
-def to_unit(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (N, D) scaled to unit length, float32, and their lengths, float32 (N,)."""
-    lengths = np.maximum(np.linalg.norm(features, axis=1), 1e-12).astype(np.float32)
-    return np.ascontiguousarray(features / lengths[:, None], np.float32), lengths
+    thumbnails = None if source.shipped else Thumbnails.join(files)
+    return _rows(source, numbers, unit, lengths, np.stack(relation) if relation else None, thumbnails)
 
 
 def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple[Rows, int]]:
@@ -106,12 +110,21 @@ def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple
 
 def _embed_batch(model: Embedder, source: PictureSource, batch: Batch, encoders: Executor | None) -> Rows:
     encoded = encoders.map(Thumbnails.encode, batch.pixels) if encoders else None  # meanwhile
-    unit, lengths = to_unit(model.features(batch.pixels))
-    return _rows(source, batch.numbers, unit, lengths, None if encoded is None else Thumbnails.join(encoded))
+    features = model.extract(batch.pixels)
+    unit = np.ascontiguousarray(model.embed_features(features.pooled), np.float32)
+    lengths = np.maximum(np.linalg.norm(features.relation, axis=1), 1e-12).astype(np.float32)
+    relation = None if model.embeds_relation else features.relation
+    thumbnails = None if encoded is None else Thumbnails.join(encoded)
+    return _rows(source, batch.numbers, unit, lengths, relation, thumbnails)
 
 
 def _rows(
-    source: PictureSource, numbers: list[int], unit: np.ndarray, lengths: np.ndarray, thumbnails: Thumbnails | None
+    source: PictureSource,
+    numbers: list[int],
+    unit: np.ndarray,
+    lengths: np.ndarray,
+    relation: np.ndarray | None,
+    thumbnails: Thumbnails | None,
 ) -> Rows:
     """Join what was computed of some of a source's pictures with what the source says of them."""
     pictures = [source.pictures[number] for number in numbers]
@@ -123,6 +136,7 @@ def _rows(
         tuple(picture.source for picture in pictures),
         np.array(stamps, np.int64) if stamps else None,
         thumbnails,
+        relation,
     )
 
 

@@ -9,19 +9,21 @@ from rrzoo.gallery.backends.protocol import check_unit
 from rrzoo.gallery.thumbnails import Thumbnails, join
 
 NEEDED = {"unit", "lengths", "labels", "sources", "source_ends"}
-OPTIONAL = {"stamps", "thumbnails", "thumbnail_ends"}
+OPTIONAL = {"relation", "stamps", "thumbnails", "thumbnail_ends"}
 
 
 @dataclass(frozen=True)
 class Rows:
     """N pictures as a gallery keeps them."""
 
-    unit: np.ndarray  # float32 (N, D): features scaled to unit length
-    lengths: np.ndarray  # float32 (N,): of the features before that
+    unit: np.ndarray  # float32 (N, E): rows of `embed`
+    lengths: np.ndarray  # float32 (N,): of the features that the relation head takes
     labels: np.ndarray  # int64 (N,): numbers of the classes, -1 for none
     sources: tuple[str, ...]  # N: see `sources.Picture`
     stamps: np.ndarray | None  # int64 (N, 2) of a folder's files: see `sources.Stamp`
     thumbnails: Thumbnails | None  # None where the pictures ship with the package
+    # float16 or float32 (N, D): what the relation head takes, where that is not `unit` times `lengths`
+    relation: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return N."""
@@ -33,6 +35,8 @@ class Rows:
         sources, ends = join(source.encode("utf-8", "surrogateescape") for source in self.sources)
         tensors = {"unit": self.unit, "lengths": self.lengths, "labels": self.labels}
         tensors |= {"sources": sources, "source_ends": ends}
+        if self.relation is not None:
+            tensors["relation"] = self.relation
         if self.stamps is not None:
             tensors["stamps"] = self.stamps
         if self.thumbnails is not None:
@@ -59,6 +63,12 @@ class Rows:
             raise ValueError("its lengths are out of range")
         if labels.min() < -1 or labels.max() >= classes:
             raise ValueError(f"its labels are not numbers of {classes} classes")
+        relation = tensors.get("relation")
+        if relation is not None:
+            fits = relation.ndim == 2 and len(relation) == rows and relation.shape[1] > 0
+            _check(fits and relation.dtype in (np.float16, np.float32), "relation", relation)
+            if not np.isfinite(relation).all():
+                raise ValueError("its features for the relation head are not finite")
         stamps = tensors.get("stamps")
         if stamps is not None:
             _check(stamps.dtype == np.int64 and stamps.shape == (rows, 2), "stamps", stamps)
@@ -72,7 +82,7 @@ class Rows:
         if "thumbnails" in names:
             _check_parts("thumbnails", tensors["thumbnails"], tensors["thumbnail_ends"], rows)
             thumbnails = Thumbnails(tensors["thumbnails"], tensors["thumbnail_ends"])
-        return cls(unit, lengths, labels, sources, stamps, thumbnails)
+        return cls(unit, lengths, labels, sources, stamps, thumbnails, relation)
 
 
 def _check_parts(name: str, content: np.ndarray, ends: np.ndarray, rows: int) -> None:

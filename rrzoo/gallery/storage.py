@@ -1,7 +1,7 @@
 """A gallery on disk: a folder of a manifest and the files of one generation.
 
     manifest.json               whose features, of what, how many, and the SHA-256 of the other files
-    features-3.safetensors      unit, lengths                            of the third generation; see `rows.Rows`
+    features-3.safetensors      unit, lengths, perhaps relation          of the third generation; see `rows.Rows`
     rows-3.safetensors          labels, sources, source_ends, and of a folder's files stamps
     thumbnails-3.safetensors    thumbnails, thumbnail_ends               unless the pictures ship with rrzoo
 
@@ -31,7 +31,7 @@ FOLDER = "gallery"  # in a model folder
 MANIFEST = "manifest.json"
 FORMAT = 2
 PARTS = {
-    "features": ("unit", "lengths"),
+    "features": ("unit", "lengths", "relation"),
     "rows": ("labels", "sources", "source_ends", "stamps"),
     "thumbnails": ("thumbnails", "thumbnail_ends"),
 }

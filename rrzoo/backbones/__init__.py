@@ -13,6 +13,7 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv4": Conv4,
     "conv4x2": lambda: Conv4(2),
     "conv4x4": lambda: Conv4(4),
+    "conv4x8": lambda: Conv4(8),
     "resnet8": lambda: SmallResNet(8),
     "resnet32": lambda: SmallResNet(32),
     "resnet56": lambda: SmallResNet(56),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rrzoo import backbones
+from rrzoo.kernels import bfloat16
 from rrzoo.kernels.compiled import Compiled
 from rrzoo.kernels.conv4 import workspace
 from rrzoo.kernels.conv4.workspace import CHANNELS, LANES, Loops, Workspace
@@ -24,10 +25,14 @@ from rrzoo.kernels.conv4.workspace import CHANNELS, LANES, Loops, Workspace
 def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what maps views to features like `backbone` itself, as fast as this machine can.
 
-    Conv4 has loops of its own; other backbones go through torch.compile.
+    Conv4 has loops of its own, and goes through bfloat16 where it is wide and the CPU made for that; other backbones go
+    through torch.compile.
     """
-    papers = type(backbone) is backbones.Conv4 and backbone.channels == CHANNELS
-    return FastConv4(backbone) if papers else Compiled(backbone)
+    if type(backbone) is not backbones.Conv4:
+        return Compiled(backbone)
+    if backbone.channels == CHANNELS:
+        return FastConv4(backbone)
+    return bfloat16.Bfloat16Conv4(backbone) if bfloat16.supported() else Compiled(backbone)
 
 
 class FastConv4:

@@ -24,6 +24,10 @@ class DatasetError(RRZooError, ValueError):
     """A data set is missing, incomplete or broken."""
 
 
+class DatasetAbsentError(DatasetError):
+    """A data set, or a split of it, is not at hand."""
+
+
 class DownloadError(RRZooError, RuntimeError):
     """A data set can't be fetched, or what was fetched is not what it should be."""
 

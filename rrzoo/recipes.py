@@ -59,7 +59,7 @@ RECIPES: dict[str, Recipe] = {
         decay_start=0.3,
         test_size=72,
     ),
-    "conv4x8-cifar10": _wide("conv4x8", "cifar10", 4, test_size=48, pooling=2),
+    "conv4x4-cifar10": _wide("conv4x4", "cifar10", 4, test_size=48, pooling=2),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
     "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
     "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),
@@ -105,7 +105,7 @@ RECIPES: dict[str, Recipe] = {
     "conv4x8-stl10": _wide(
         "conv4x8",
         "stl10",
-        3,
+        2,
         split="unlabeled",
         labelled="stl10",
         substitute="tinyimagenet",

@@ -8,6 +8,7 @@ from rrzoo import errors, images
 from rrzoo.datasets import trees
 from rrzoo.datasets.cache import decode
 from rrzoo.datasets.dataset import Archive, Dataset, Decoding, Record
+from rrzoo.datasets.mapped import Selection
 
 SIZE = 64  # px
 TINY_FOLDER = "tiny-imagenet-200"
@@ -17,11 +18,16 @@ TINY_MEAN = (0.4802, 0.4481, 0.3975)
 TINY_STD = (0.2764, 0.2689, 0.2816)
 COPY_MEAN = (0.4781, 0.4500, 0.3963)  # of the re-coded copy
 COPY_STD = (0.2683, 0.2621, 0.2729)
+LEFT_OUT = frozenset(Path(__file__).with_name("tinyimagenet-left-out.txt").read_text().split())  # names of files
 LICENCE = "ImageNet's terms: for non-commercial research; the photographs are their authors'"
 
 
 def load_tiny(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
-    """Load a split of Tiny-ImageNet. See `rrzoo.datasets.load`."""
+    """Load a split of Tiny-ImageNet. See `rrzoo.datasets.load`.
+
+    Both it and STL-10 are of ImageNet: training images that show a photograph of STL-10's test split (`LEFT_OUT`, which
+    scripts/near_duplicates.py found) are left out, so that what learnt from the others can be measured on STL-10.
+    """
     folder = _folder(record, root, TINY_FOLDER)
     for part in (split, "train", "words.txt"):
         if not (folder / part).exists():
@@ -33,16 +39,21 @@ def load_tiny(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     else:
         files, labels = _annotated(folder / "val", wnids)
     decoded = decode(folder / split, files, how, (SIZE, SIZE))
+    left_out = LEFT_OUT if split == "train" else frozenset()
+    kept = np.flatnonzero([files[number].name not in left_out for number in decoded.kept])
+    description = record.describe(copied)
+    if duplicates := len(decoded.kept) - len(kept):
+        description += f", {duplicates} near-duplicates of STL-10's test images left out"
     return Dataset(
         name=record.name,
         split=split,
-        images=decoded.images,
-        labels=labels[decoded.kept],
+        images=Selection(decoded.images, kept) if duplicates else decoded.images,
+        labels=labels[decoded.kept[kept]],
         classes=_words(folder / "words.txt", wnids),
         mean=COPY_MEAN if copied else TINY_MEAN,
         std=COPY_STD if copied else TINY_STD,
         statistics="measured once on all training images",
-        description=record.describe(copied),
+        description=description,
         licence=record.licence,
         skipped=decoded.skipped,
     )
@@ -131,7 +142,7 @@ TINY_IMAGENET = Record(
     name="tinyimagenet",
     title="Tiny-ImageNet",
     load=load_tiny,
-    splits={"train": 100_000, "val": 10_000},
+    splits={"train": 100_000 - len(LEFT_OUT), "val": 10_000},
     test_split="val",  # the split that is called test has no labels
     class_count=200,
     image_size=SIZE,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rrzoo import errors
+from rrzoo.images import ImageArray
 
 GIVE_BACK = 16_000_000  # bytes read between two times that pages are given back
 
@@ -102,6 +103,34 @@ class MixedImages:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Go through the images."""
         return (self[row] for row in range(len(self)))
+
+
+class Selection:
+    """Some of the images of one size that an array holds: behaves as an uint8 array (M, H, W, 3), and copies none."""
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(self, images: ImageArray, rows: np.ndarray) -> None:
+        """Choose `rows`, int64 (M,), of `images`, (N, H, W, 3)."""
+        self._images, self._rows = images, rows
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(M, H, W, 3)."""
+        return (len(self._rows), *self._images.shape[1:])
+
+    def __len__(self) -> int:
+        """Return M."""
+        return len(self._rows)
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return one image, uint8 (H, W, 3), or those of a slice or an array of numbers, (K, H, W, 3)."""
+        return self._images[self._rows[rows]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Go through the images, uint8 (H, W, 3)."""
+        return (self._images[row] for row in self._rows)
 
 
 def by_size(path: Path, sizes: Sequence[tuple[int, int]]) -> MappedImages | MixedImages:

@@ -263,6 +263,9 @@ def test_the_real_tiny_imagenet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.bincount(val.require_labels()).tolist() == [50] * 200
     distributed = next((folder / "train").glob("*/*_boxes.txt"), None) is not None
     assert val.description == ("Tiny-ImageNet" if distributed else "Tiny-ImageNet (re-coded copy)")
+    train = datasets.load("tinyimagenet", "train", REAL_DATA)
+    assert len(train) == len(train.require_labels()) == datasets.CATALOGUE["tinyimagenet"].splits["train"] < 100_000
+    assert f"{100_000 - len(train)} near-duplicates of STL-10's test images left out" in train.description
     assert {"goldfish", "Egyptian cat", "espresso"} <= set(val.classes)
     mean, std = measure(val.images)  # of the validation images: near those of the training images
     np.testing.assert_allclose([*mean, *std], [*val.mean, *val.std], atol=0.005)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from PIL import Image
 
 from conftest import smooth_image
 from rrzoo import datasets, errors, files
-from rrzoo.datasets import cache
+from rrzoo.datasets import cache, imagenet
+from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.progress import WrapIterable
 
 WNIDS = ("n01", "n02", "n03")
@@ -72,6 +74,33 @@ def test_a_recoded_tiny_imagenet_says_so(root: Path, random: np.random.Generator
     assert copy.description == "Tiny-ImageNet (re-coded copy)"
     assert copy.std != original.std
     assert np.allclose(copy.std, original.std, atol=0.01)
+
+
+def test_near_duplicates_of_stl10_are_left_out(
+    root: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_tiny(root, random)
+    whole = datasets.load("tinyimagenet")
+    (folder / "train" / "n01" / "images" / "n01_3.JPEG").write_bytes(b"broken")
+    monkeypatch.setattr(imagenet, "LEFT_OUT", frozenset({"n01_1.JPEG", "n03_0.JPEG", "val_0.JPEG", "n09_4.JPEG"}))
+    train = datasets.load("tinyimagenet", skip_broken=True)
+    left = [0, 2, 4, 5, 6, 7, 9, 10, 11]
+    assert train.description == (
+        "Tiny-ImageNet, 2 near-duplicates of STL-10's test images left out, 1 unreadable images left out"
+    )
+    assert train.require_labels().tolist() == [0] * 2 + [1] * 4 + [2] * 3
+    assert (len(train), train.images.shape) == (9, (9, 64, 64, 3))
+    np.testing.assert_array_equal(train.images[:], whole.images[left])
+    np.testing.assert_array_equal(train.images[np.array([6, 1])], whole.images[np.array([9, 2])])
+    np.testing.assert_array_equal(train.images[-1], whole.images[11])
+    np.testing.assert_array_equal(np.stack(list(train.images)), whole.images[left])
+    assert len(datasets.load("tinyimagenet", "val")) == 5  # all of them: nobody trains on these
+
+
+def test_the_list_of_near_duplicates_names_training_images() -> None:
+    assert CATALOGUE["tinyimagenet"].splits["train"] == 100_000 - len(imagenet.LEFT_OUT)
+    assert len(imagenet.LEFT_OUT) > 200
+    assert all(re.fullmatch(r"n\d{8}_\d{1,3}\.JPEG", name) for name in imagenet.LEFT_OUT)
 
 
 TINY_DAMAGE = {

@@ -29,8 +29,9 @@ def classify_tab(context: Context) -> gr.Tab:
             return hint + about.probe(model), "", []
         first = model.classes[int(model.classify(picture)[0].argmax())]
         results = context.search(picture, NEIGHBOURS, False, model_name)
+        said = (about.refusal(model, picture), about.class_accuracy(model, first), about.probe(model))
         return (
-            f"{about.class_accuracy(model, first)} {about.probe(model)}",
+            " ".join(part for part in said if part),
             results_grid(results, "Nearest pictures"),
             results[1],
         )

@@ -193,7 +193,8 @@ def server(demo_folder: Path) -> Iterator[str]:
     }
     written = demo_folder / "log"
     with written.open("w") as log:
-        process = subprocess.Popen(app("--port", str(port)), env=environment, cwd=demo_folder, stdout=log, stderr=log)
+        command = app("--port", str(port), "--model", "conv4-cifar10")
+        process = subprocess.Popen(command, env=environment, cwd=demo_folder, stdout=log, stderr=log)
     try:
         for _ in range(START * 5):
             if process.poll() is not None:

@@ -72,14 +72,27 @@ def card_text(model: Model) -> str:
     return card.render(model.config, evaluations).split("---\n", 2)[2]
 
 
+def model_choices() -> list[tuple[str, str]]:
+    """Return the models at hand, those for photographs first, as (what a list shows, name)."""
+    groups = zoo.groups()
+    return [
+        (f"{name} ({heading})" if heading == zoo.COMPARISON else name, name)
+        for heading, group in groups.items()
+        for name in group
+    ]
+
+
 def models_table(chosen: str) -> str:
-    """List the zoo as a table, `chosen` marked."""
-    rows = "".join(_row(name, line, name == chosen) for name, line in zoo.list_models().items())
+    """List the zoo as a table, by what models are for, `chosen` marked."""
     heads = ("model", "learnt from", "pretext task", "linear probe", "20-NN", "measured on", "weights")
     head = "".join(f'<th scope="col">{title}</th>' for title in heads)
+    bodies = ""
+    for heading, group in zoo.groups().items():
+        rows = "".join(_row(name, line, name == chosen) for name, line in group.items())
+        bodies += f'<tbody><tr><th scope="rowgroup" colspan="{len(heads)}">{heading}</th></tr>{rows}</tbody>'
     return (
         f'<div class="wide"><table class="models" aria-label="The models at hand"><thead><tr>{head}</tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="hint">A click on a name chooses the model for all tabs; its '
+        f'{bodies}</table></div><p class="hint">A click on a name chooses the model for all tabs; its '
         "card is below.</p>"
     )
 

@@ -84,7 +84,7 @@ def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
         ),
         (["--model", "conv4-cifar"], "did you mean conv4-cifar10"),
         (["--gallery", "."], "holds no images"),
-        (["--gallery", "nowhere"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
+        (["--gallery", "nowhere", "--model", "conv4-cifar10"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
     ],
 )
 def test_wrong_arguments_are_one_line_with_status_2(

@@ -204,7 +204,9 @@ def test_pairs_of_views_get_live_verdicts(page: Page, server: str) -> None:
 
 def test_choosing_a_model_changes_all_tabs_and_the_address(page: Page, server: str) -> None:
     page.get_by_role("tab", name="Models").click()
-    expect(page.locator("#zoo tbody tr")).to_have_count(len([*zoo.SHIPPED.iterdir()]) + 1)
+    expect(page.locator("#zoo tbody th[scope=row]")).to_have_count(len([*zoo.SHIPPED.iterdir()]) + 1)
+    expect(page.locator("#zoo tbody").last.locator("tr")).to_have_count(1 + 11)  # the heading, and one for each task
+    expect(page.locator("#zoo th[scope=rowgroup]").last).to_have_text("comparison of tasks")
     expect(page.locator("#zoo tr.chosen")).to_contain_text("61.8%")
     expect(page.locator("#card")).to_contain_text("Accuracy")
     page.get_by_role("link", name=OTHER_MODEL).click()

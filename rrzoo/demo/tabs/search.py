@@ -91,7 +91,7 @@ def search_tab(context: Context) -> gr.Tab:
                 with gr.Column(min_width=260):
                     mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture")
                     other = gr.Dropdown(
-                        [("no other model", ""), *((name, name) for name in zoo.list_models())],
+                        [("no other model", ""), *about.model_choices()],
                         value="",
                         label="Beside it, the results of",
                         elem_id="other",

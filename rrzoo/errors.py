@@ -24,6 +24,10 @@ class DatasetError(RRZooError, ValueError):
     """A data set is missing, incomplete or broken."""
 
 
+class AbsentDatasetError(DatasetError):
+    """A data set is not on this machine."""
+
+
 class DownloadError(RRZooError, RuntimeError):
     """A data set can't be fetched, or what was fetched is not what it should be."""
 

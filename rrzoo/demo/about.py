@@ -4,7 +4,7 @@ import html
 
 from rrzoo import errors, zoo
 from rrzoo.config import Training
-from rrzoo.gallery import Gallery
+from rrzoo.gallery import Gallery, Vote
 from rrzoo.model import Model
 from rrzoo.store import card, evaluation_file, model_folder
 
@@ -37,6 +37,16 @@ def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
     by = "relation score, 0 to 1" if rerank else "cosine similarity, at most 1"
     return f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and {by}"
+
+
+def vote(gallery: Gallery, vote: Vote) -> str:
+    """Say what a picture's nearest pictures say of its class, as Markdown."""
+    of = f" of {html.escape(gallery.description)}" if gallery.description else ""
+    return (
+        f"Its neighbours say: **{html.escape(vote.label)}**, with {vote.probabilities.max():.0%} of their votes, which "
+        f"weigh the more the nearer they are. {len(vote.speakers)} of the {len(vote.neighbours)} nearest labelled "
+        f"pictures{of} are of this class; the nearest of them:"
+    )
 
 
 def probe(model: Model) -> str:

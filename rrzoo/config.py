@@ -5,7 +5,7 @@ What a model computes depends on `Architecture` and on little else, which is rea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,16 +16,56 @@ from rrzoo.records import History
 FORMAT = 1  # of config.json; a change that older code can't read raises it
 EVALUATION_FORMAT = 2  # of evaluation.json
 MOST_PIXELS = 4096  # side of the images that a model may take
+MOST_CELLS = 8  # of a pooling grid, along one side
+MOST_ZOOMS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions:
+    """How the features of probe and embedding are made of a picture: see `rrzoo.features`. Defaults are the paper's."""
+
+    source_size: int | None = None  # px: what is larger is reduced to it first, to be no sharper than what was learnt
+    pooling: int = 1  # G: the last feature map is averaged over the cells of a G x G grid
+    mirror: bool = False  # features are means over the picture and its mirror image
+    zooms: tuple[float, ...] = (1.0,)  # features are means over centre squares of these shares of the side, enlarged
+    embedding_size: int | None = None  # E: `embed` whitens features to E numbers; None: features of unit length
+
+    def __post_init__(self) -> None:
+        """Refuse what no features can be made by."""
+        if self.source_size is not None and not 1 <= self.source_size <= MOST_PIXELS:
+            raise errors.ArgumentError(f"source_size is {self.source_size}: 1 to {MOST_PIXELS} px are allowed, or none")
+        if not 1 <= self.pooling <= MOST_CELLS:
+            raise errors.ArgumentError(f"pooling is {self.pooling}: 1 to {MOST_CELLS} cells a side are allowed")
+        if not 1 <= len(self.zooms) <= MOST_ZOOMS or not all(0 < zoom <= 1 for zoom in self.zooms):
+            raise errors.ArgumentError(
+                f"zooms is {self.zooms!r:.60}: 1 to {MOST_ZOOMS} shares of the side are needed, above 0 and up to 1"
+            )
+        if self.embedding_size is not None and self.embedding_size < 1:
+            raise errors.ArgumentError(f"embedding_size is {self.embedding_size}: at least 1 is needed, or none")
+
+    @property
+    def plain(self) -> bool:
+        """Whether pooled features are those that the relation head takes, means over the whole feature map."""
+        return self.pooling == 1 and not self.mirror and self.zooms == (1.0,)
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options that are not at their defaults."""
+        values = {option.name: (getattr(self, option.name), option.default) for option in fields(FeatureOptions)}
+        return {name: value for name, (value, default) in values.items() if value != default}
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a backbone is pre-trained. Defaults are the paper's (arXiv 2006.05849, section 4)."""
+class Recipe(FeatureOptions):
+    """How a backbone is pre-trained, and what is made of it. Defaults are the paper's (arXiv 2006.05849, section 4)."""
 
     backbone: str
-    dataset: str
+    dataset: str  # that the backbone is pre-trained on
     image_size: int  # px, side of the square views
     split: str = "train"  # of the data set
+    # data set whose labels the probe learns from, and which is measured on; None: the one of pre-training
+    labelled: str | None = None
+    substitute: str | None = None  # data set whose training split is pre-trained on where `dataset` is not at hand
     pretext: str = "relation"
     views: int = 32  # K, views (or patches, or turned copies) of each image that go through the backbone
     batch_size: int = 64  # M, images a step; a step sees M * K views
@@ -48,7 +88,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(FeatureOptions):
     """What a model is: enough to build it and to prepare images for it."""
 
     backbone: str
@@ -60,6 +100,7 @@ class Architecture:
 
     def __post_init__(self) -> None:
         """Refuse what no image can be prepared with."""
+        super().__post_init__()
         if not 1 <= self.image_size <= MOST_PIXELS:
             raise errors.ArgumentError(f"image_size is {self.image_size}: 1 to {MOST_PIXELS} px are allowed")
         if min(self.std) <= 0:

@@ -126,13 +126,18 @@ def find(folder: Path) -> list[Path]:
     )
 
 
-def to_square(images: Iterable[np.ndarray], size: int) -> np.ndarray:
+def to_square(images: Iterable[np.ndarray], size: int, source_size: int | None = None) -> np.ndarray:
     """Return uint8 images (H, W, 3) of any sizes as one array (N, size, size, 3): scaled to cover, centre kept.
 
     Scaling is bicubic with a support that grows with the reduction (no aliasing). Images of the right size are
-    passed on unchanged.
+    passed on unchanged. With a `source_size`, px, those whose shorter side is larger are reduced to it first, so that
+    none has more detail than pictures of that size have.
     """
-    squares = [image if image.shape[:2] == (size, size) else _fit(Image.fromarray(image), size) for image in images]
+    squares = []
+    for image in images:
+        if source_size is not None and min(image.shape[:2]) > source_size:
+            image = _fit(image, source_size)
+        squares.append(_fit(image, size))
     return np.stack(squares) if squares else np.empty((0, size, size, 3), np.uint8)
 
 
@@ -192,8 +197,10 @@ def _foreign(thing: object) -> str:
     return f"{'None' if thing is None else f'something of type {name}'} arrived: {ALLOWED}{remedy}"
 
 
-def _fit(image: Image.Image, size: int) -> np.ndarray:
-    return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
+def _fit(image: np.ndarray, size: int) -> np.ndarray:
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(ImageOps.fit(Image.fromarray(image), (size, size), Image.Resampling.BICUBIC))
 
 
 def _checked_array(image: np.ndarray, max_pixels: int) -> np.ndarray:

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrzoo import backbones, datasets, errors
+from rrzoo import backbones, datasets, errors, features
 from rrzoo.config import Evaluation, ModelConfig
+from rrzoo.features import Features
 from rrzoo.gallery import Gallery, storage
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.relation import RelationHead
@@ -45,7 +46,12 @@ class Model(nn.Module):
         self.relation_head: RelationHead | None = None  # of what learnt by relational reasoning
         if architecture.aggregation is not None:
             self.relation_head = RelationHead(self.backbone.feature_size, architecture.aggregation)
-        self.probe = nn.Linear(self.backbone.feature_size, len(architecture.classes)) if self.classes else None
+        self.pooled_size = features.pooled_size(architecture, self.backbone.feature_size)  # F
+        self.probe = nn.Linear(self.pooled_size, len(architecture.classes)) if self.classes else None
+        size = architecture.embedding_size
+        if size is not None and size > self.pooled_size:
+            raise errors.ArgumentError(f"embedding_size is {size}: of {self.pooled_size} features it is at most that")
+        self.embedding = None if size is None else nn.Linear(self.pooled_size, size)
         self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)
         self.eval()
@@ -79,6 +85,11 @@ class Model(nn.Module):
         return self.relation_head is not None
 
     @property
+    def embeds_relation(self) -> bool:
+        """Whether `embed` is `features` scaled to unit length: then their lengths bring the features back."""
+        return self.config.architecture.plain and self.embedding is None
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over all that `embed` depends on: two models of one fingerprint have one feature space.
 
@@ -88,12 +99,14 @@ class Model(nn.Module):
         """
         architecture = self.config.architecture
         parts = (architecture.backbone, architecture.image_size, architecture.mean, architecture.std)
-        digest = hashlib.sha256(repr(parts).encode())
-        for name, tensor in sorted(self.backbone.state_dict().items()):
-            digest.update(name.encode())
-            if tensor.is_floating_point():
-                tensor = tensor.float()
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        options = architecture.changed  # models without any have the fingerprint that their galleries know
+        digest = hashlib.sha256(repr((*parts, options) if options else parts).encode())
+        for module in (self.backbone, *([self.embedding] if self.embedding else [])):
+            for name, tensor in sorted(module.state_dict().items()):
+                digest.update(name.encode())
+                if tensor.is_floating_point():
+                    tensor = tensor.float()
+                digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,13 +120,46 @@ class Model(nn.Module):
 
     def features(self, images: Images) -> np.ndarray:
         """Return the backbone's features, float32 (N, D), as the relation head takes them (not of unit length)."""
-        return self._batched(self.backbone, images, self.backbone.feature_size)
+        return self._batched(
+            lambda x: features.relation(self.backbone, x, self.config.architecture), images, self.backbone.feature_size
+        )
+
+    def extract(self, images: Images) -> Features:
+        """Return the features that the relation head takes, and those that probe and embedding take."""
+        architecture, size = self.config.architecture, self.backbone.feature_size
+        if architecture.plain:
+            related = self.features(images)
+            return Features(related, related)
+        both = self._batched(
+            lambda x: torch.cat(features.extract(self.backbone, x, architecture), 1), images, size + self.pooled_size
+        )
+        return Features(np.ascontiguousarray(both[:, :size]), np.ascontiguousarray(both[:, size:]))
 
     def embed(self, images: Images) -> np.ndarray:
-        """Return features of unit length, float32 (N, D): their products are cosine similarities."""
-        features = self.features(images)
-        unit: np.ndarray = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+        """Return unit rows, float32 (N, E): their products are cosine similarities.
+
+        E is the architecture's embedding_size or, where it has none, the number of pooled features.
+        """
+        return self.embed_features(self.extract(images).pooled)
+
+    @torch.no_grad()
+    def embed_features(self, pooled: np.ndarray) -> np.ndarray:
+        """Return the unit rows of `embed`, float32 (N, E), given pooled features, float32 (N, F)."""
+        if self.embedding is not None:
+            x = torch.from_numpy(pooled).to(self.embedding.weight)  # its device and precision
+            pooled = self.embedding(x).float().cpu().numpy()
+        unit: np.ndarray = pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
         return unit
+
+    def require_probe(self) -> nn.Linear:
+        """Return the linear probe.
+
+        Raises:
+            errors.ArgumentError: the model has none.
+        """
+        if self.probe is None:
+            raise errors.ArgumentError(f"{self.name} has no linear probe: use a model that lists classes")
+        return self.probe
 
     def classify(self, images: Images) -> np.ndarray:
         """Return the linear probe's probabilities, float32 (N, C), one column for each of `classes`.
@@ -121,10 +167,20 @@ class Model(nn.Module):
         Raises:
             errors.ArgumentError: the model has no probe.
         """
-        if self.probe is None:
-            raise errors.ArgumentError(f"{self.name} has no linear probe: use a model that lists classes")
-        probe = self.probe
-        return self._batched(lambda x: F.softmax(probe(self.backbone(x)).float(), dim=1), images, len(self.classes))
+        probe, architecture = self.require_probe(), self.config.architecture
+        return self._batched(
+            lambda x: F.softmax(probe(features.extract(self.backbone, x, architecture)[1]).float(), dim=1),
+            images,
+            len(self.classes),
+        )
+
+    @torch.no_grad()
+    def classify_features(self, pooled: np.ndarray) -> np.ndarray:
+        """Return the probabilities of `classify`, float32 (N, C), given pooled features, float32 (N, F)."""
+        probe = self.require_probe()
+        x = torch.from_numpy(pooled).to(probe.weight)  # its device and precision
+        probabilities: np.ndarray = F.softmax(probe(x).float(), dim=1).cpu().numpy()
+        return probabilities
 
     def relate(self, left: Images, right: Images) -> np.ndarray:
         """Score pairs: float32 (N,), 0 to 1, the relation head's belief that both are views of one image.
@@ -175,7 +231,8 @@ class Model(nn.Module):
         return Gallery.build(self, datasets.load("clay10", "test"))
 
     def _normalised(self, batch: list[np.ndarray]) -> Tensor:
-        square = to_square(batch, self.config.architecture.image_size)
+        architecture = self.config.architecture
+        square = to_square(batch, architecture.image_size, architecture.source_size)
         weight = next(self.backbone.parameters())
         mean, std = (statistic.to(weight.device).float() for statistic in (self.mean, self.std))
         x = torch.from_numpy(square).to(weight.device).permute(0, 3, 1, 2).float().div_(255)

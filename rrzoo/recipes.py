@@ -72,7 +72,17 @@ RECIPES: dict[str, Recipe] = {
         "conv4", "tinyimagenet", 64, views=8, batch_size=32, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.3
     ),
     # an article's: K = 16, M = 64, 10 epochs, Adam at 1e-3; 49.98% and 55.38% on STL-10's test images by its account
-    "conv4-stl10": Recipe("conv4", "stl10", 96, split="unlabeled", views=16, epochs=10, loss="bce"),
+    "conv4-stl10": Recipe(
+        "conv4",
+        "stl10",
+        96,
+        split="unlabeled",
+        labelled="stl10",
+        substitute="tinyimagenet",
+        views=16,
+        epochs=10,
+        loss="bce",
+    ),
     "resnet34-stl10": Recipe("resnet34", "stl10", 96, split="unlabeled", views=16, epochs=10, loss="bce"),
     "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),
 }

@@ -15,7 +15,7 @@ LAYERS = [
     {"records"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
-    {"views", "relation"},
+    {"features", "views", "relation"},
     {"datasets"},
     {"pretext"},
     {"recipes", "gallery"},

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from rrzoo import errors
+from rrzoo.features import Features
 from rrzoo.gallery import sources
-from rrzoo.gallery.rows import Rows
+from rrzoo.gallery.rows import Rows, Split
 from rrzoo.gallery.sources import Batch, PictureSource, Stamp
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.images import Images
@@ -32,8 +33,15 @@ class Embedder(Protocol):
     def has_relation_head(self) -> bool:
         """Whether it has a relation head."""
 
-    def features(self, images: Images) -> np.ndarray:
-        """Return float32 (N, D)."""
+    @property
+    def embeds_relation(self) -> bool:
+        """Whether the rows of `embed_features` are the features for the relation head, scaled to unit length."""
+
+    def extract(self, images: Images) -> Features:
+        """Return the features of images."""
+
+    def embed_features(self, pooled: np.ndarray) -> np.ndarray:
+        """Return unit rows, float32 (N, E), of pooled features (N, F)."""
 
     def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
@@ -46,6 +54,7 @@ def embed(
     skipped: list[str] | None = None,
     known: Iterable[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
+    rerank: bool = True,
 ) -> Rows:
     """Return the rows of a source's pictures, in its order.
 
@@ -56,12 +65,14 @@ def embed(
         skipped: takes what can't be read; if None, that raises.
         known: rows of this model; those of the same source and stamp are not computed again.
         keep: takes the rows of each batch that was embedded.
+        rerank: keep what the relation head takes, where that is not to be had from the embedding.
 
     Raises:
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
     count = len(source.pictures)
-    parts = _find_known(source, known)
+    with_relation = rerank and model.has_relation_head and not model.embeds_relation
+    parts = _find_known(source, (rows for rows in known if (rows.relation is not None) == with_relation))
     missing = [number for number in range(count) if number not in parts]
     before = len(parts)
     if progress:
@@ -69,7 +80,7 @@ def embed(
     with ThreadPoolExecutor(ENCODERS) as encoders:
         for batch in sources.read(source, missing, skipped):
             if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.shipped else encoders)
+                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
                 parts |= {number: (rows, row) for row, number in enumerate(batch.numbers)}
                 if keep:
                     keep(rows)
@@ -80,14 +91,10 @@ def embed(
     numbers = sorted(parts)
     unit = np.stack([rows.unit[row] for rows, row in map(parts.__getitem__, numbers)])
     lengths = np.stack([rows.lengths[row] for rows, row in map(parts.__getitem__, numbers)])
+    relation = [rows.relation[row] for rows, row in map(parts.__getitem__, numbers) if rows.relation is not None]
     files = (_thumbnail(*parts[number]) for number in numbers)
-    return _rows(source, numbers, unit, lengths, None if source.shipped else Thumbnails.join(files))
-
-
-def to_unit(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (N, D) scaled to unit length, float32, and their lengths, float32 (N,)."""
-    lengths = np.maximum(np.linalg.norm(features, axis=1), 1e-12).astype(np.float32)
-    return np.ascontiguousarray(features / lengths[:, None], np.float32), lengths
+    thumbnails = None if source.splits else Thumbnails.join(files)
+    return _rows(source, numbers, unit, lengths, np.stack(relation) if relation else None, thumbnails)
 
 
 def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple[Rows, int]]:
@@ -104,14 +111,25 @@ def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple
     }
 
 
-def _embed_batch(model: Embedder, source: PictureSource, batch: Batch, encoders: Executor | None) -> Rows:
+def _embed_batch(
+    model: Embedder, source: PictureSource, batch: Batch, encoders: Executor | None, with_relation: bool
+) -> Rows:
     encoded = encoders.map(Thumbnails.encode, batch.pixels) if encoders else None  # meanwhile
-    unit, lengths = to_unit(model.features(batch.pixels))
-    return _rows(source, batch.numbers, unit, lengths, None if encoded is None else Thumbnails.join(encoded))
+    features = model.extract(batch.pixels)
+    unit = np.ascontiguousarray(model.embed_features(features.pooled), np.float32)
+    lengths = np.maximum(np.linalg.norm(features.relation, axis=1), 1e-12).astype(np.float32)
+    relation = features.relation if with_relation else None
+    thumbnails = None if encoded is None else Thumbnails.join(encoded)
+    return _rows(source, batch.numbers, unit, lengths, relation, thumbnails)
 
 
 def _rows(
-    source: PictureSource, numbers: list[int], unit: np.ndarray, lengths: np.ndarray, thumbnails: Thumbnails | None
+    source: PictureSource,
+    numbers: list[int],
+    unit: np.ndarray,
+    lengths: np.ndarray,
+    relation: np.ndarray | None,
+    thumbnails: Thumbnails | None,
 ) -> Rows:
     """Join what was computed of some of a source's pictures with what the source says of them."""
     pictures = [source.pictures[number] for number in numbers]
@@ -123,6 +141,8 @@ def _rows(
         tuple(picture.source for picture in pictures),
         np.array(stamps, np.int64) if stamps else None,
         thumbnails,
+        relation,
+        tuple(Split(one.name, one.split, len(one)) for one in source.splits),
     )
 
 

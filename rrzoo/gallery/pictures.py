@@ -57,19 +57,16 @@ def pictures_of(splits: Sequence[Split], labels: np.ndarray, classes: tuple[str,
     """Return the pictures of a gallery that keeps none itself, or what says how to get them.
 
     Args:
-        splits: what they are the images of.
+        splits: what they are the images of, data sets of `IN_PLACE`.
         labels: of the gallery's rows, int64 (N,).
         classes: whose numbers these are.
 
     Raises:
-        ValueError: such a split is not shown from where it lies.
         errors.GalleryError: the images at hand are others.
         errors.DatasetError: they are incomplete or broken.
     """
     found, start = [], 0
     for one in splits:
-        if one.dataset not in IN_PLACE or one.split not in datasets.labelled_splits(one.dataset):
-            raise ValueError(f"{one.dataset}/{one.split} is no data set that a gallery shows")
         try:
             dataset = datasets.load(one.dataset, one.split)
         except errors.AbsentDatasetError:

@@ -16,6 +16,7 @@ import rrzoo
 from conftest import REPOSITORY, smooth_image
 from rrzoo import datasets, errors
 from rrzoo.config import Architecture, ModelConfig
+from rrzoo.features import Features
 from rrzoo.gallery import sources, storage
 from rrzoo.store import model_folder
 from rrzoo.store.save import save
@@ -222,14 +223,15 @@ class Counting:
 
     def __init__(self, model: rrzoo.Model, most: int = 1_000_000) -> None:
         self.name, self.fingerprint, self.relate_features = model.name, model.fingerprint, model.relate_features
-        self.has_relation_head = model.has_relation_head
+        self.has_relation_head, self.embeds_relation = model.has_relation_head, model.embeds_relation
+        self.embed_features = model.embed_features
         self.model, self.most, self.embedded = model, most, 0
 
-    def features(self, images: list[np.ndarray]) -> np.ndarray:
+    def extract(self, images: list[np.ndarray]) -> Features:
         if self.embedded + len(images) > self.most:
             raise KeyboardInterrupt
         self.embedded += len(images)
-        return self.model.features(images)
+        return self.model.extract(images)
 
 
 def test_indexing_a_folder_again_reads_what_changed(

@@ -17,6 +17,7 @@ from rrzoo import datasets, errors, training, zoo
 from rrzoo.__main__ import main
 from rrzoo.config import Recipe
 from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.features import Features
 from rrzoo.store.export import export, measure_untrained
 
 
@@ -77,11 +78,12 @@ def test_a_data_set_is_indexed_and_opened_by_name(
 class Watched:
     """Images, and a model of them, that note how many were read, and how many at once were embedded."""
 
-    name, fingerprint, has_relation_head = "watching", "f" * 64, False
+    name, fingerprint, has_relation_head, embeds_relation = "watching", "f" * 64, False, True
 
     def __init__(self, model: rrzoo.Model, images: np.ndarray) -> None:
         self.model, self.images, self.shape = model, images, images.shape
         self.read, self.ahead, self.embedded = 0, 0, []
+        self.embed_features = model.embed_features
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,9 +94,9 @@ class Watched:
         self.ahead = max(self.ahead, self.read - sum(self.embedded))
         return taken
 
-    def features(self, images: list[np.ndarray]) -> np.ndarray:
+    def extract(self, images: list[np.ndarray]) -> Features:
         self.embedded.append(len(images))
-        return self.model.features(images)
+        return self.model.extract(images)
 
 
 def test_a_gallery_is_built_a_batch_at_a_time(model: rrzoo.Model) -> None:

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 import rrzoo
 from conftest import smooth_image
 from rrzoo import errors, files
+from rrzoo.features import Features
 from rrzoo.gallery import storage
 from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.storage import GalleryManifest
@@ -29,10 +30,14 @@ OPERATIONS = ("open", "replace", "unlink", "mkdir", "chmod", "fsync", "rename")
 class Model:
     """A model of which a gallery needs little."""
 
-    name, fingerprint, has_relation_head = "tiny", "f" * 64, False
+    name, fingerprint, has_relation_head, embeds_relation = "tiny", "f" * 64, False, True
 
-    def features(self, images: Any) -> np.ndarray:
-        return np.array([[image.mean(), image.std(), 1.0] for image in images], np.float32)
+    def extract(self, images: Any) -> Features:
+        features = np.array([[image.mean(), image.std(), 1.0] for image in images], np.float32)
+        return Features(features, features)
+
+    def embed_features(self, pooled: np.ndarray) -> np.ndarray:
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
     def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         raise NotImplementedError

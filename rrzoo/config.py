@@ -82,6 +82,11 @@ class Recipe(FeatureOptions):
     options: dict[str, float] | None = None  # of the pretext task, by name; None: the task's defaults
 
     @property
+    def labelled_dataset(self) -> str:
+        """Name of the data set whose labels the probe learns from."""
+        return self.labelled or self.dataset
+
+    @property
     def model_size(self) -> int:
         """Side of the images that the trained model takes, px."""
         return self.test_size or self.image_size
@@ -121,11 +126,18 @@ class Training(History):
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""  # ISO 8601
     epochs_done: int | None = None  # whole ones, where training was stopped before the recipe's epochs; else None
+    labelled: str = ""  # the images whose labels the probe has seen, in words, where they are others than `data`
+    labelled_licence: str = ""  # of these
 
     @property
     def dataset(self) -> str:
-        """Name of the data set, or ""."""
+        """Name of the data set that the backbone learnt from, or ""."""
         return self.recipe.dataset if self.recipe else ""
+
+    @property
+    def labelled_dataset(self) -> str:
+        """Name of the data set whose labels the probe has seen, or ""."""
+        return self.recipe.labelled_dataset if self.recipe else ""
 
     @property
     def pretext(self) -> str:

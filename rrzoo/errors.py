@@ -24,8 +24,8 @@ class DatasetError(RRZooError, ValueError):
     """A data set is missing, incomplete or broken."""
 
 
-class AbsentDatasetError(DatasetError):
-    """A data set is not on this machine."""
+class DatasetAbsentError(DatasetError):
+    """A data set, or a split of it, is not at hand."""
 
 
 class DownloadError(RRZooError, RuntimeError):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rrzoo import errors
 from rrzoo.backbones import Backbone
 from rrzoo.config import FeatureOptions
 
@@ -25,8 +26,15 @@ class Features:
 
 
 def pooled_size(options: FeatureOptions, feature_size: int) -> int:
-    """Return F, the number of pooled features, given D."""
-    return options.pooling**2 * feature_size
+    """Return F, the number of pooled features, given D.
+
+    Raises:
+        errors.ArgumentError: an embedding of more numbers than that is asked for.
+    """
+    size = options.pooling**2 * feature_size
+    if options.embedding_size is not None and options.embedding_size > size:
+        raise errors.ArgumentError(f"embedding_size is {options.embedding_size}: {size} features allow at most that")
+    return size
 
 
 def relation(backbone: Backbone, images: Tensor, options: FeatureOptions) -> Tensor:

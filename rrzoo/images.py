@@ -141,6 +141,13 @@ def to_square(images: Iterable[np.ndarray], size: int, source_size: int | None =
     return np.stack(squares) if squares else np.empty((0, size, size, 3), np.uint8)
 
 
+def limit_detail(images: np.ndarray, source_size: int | None) -> np.ndarray:
+    """Return uint8 images (N, H, W, 3) as they are or, if larger than that, as squares of `source_size`, px."""
+    if source_size is None or min(images.shape[1:3]) <= source_size:
+        return images
+    return to_square(images, source_size)
+
+
 def _open(file: IO[bytes], path: Path) -> Image.Image:
     """Open a file of one of `FORMATS`, whatever its size says, by its first bytes.
 

@@ -49,8 +49,6 @@ class Model(nn.Module):
         self.pooled_size = features.pooled_size(architecture, self.backbone.feature_size)  # F
         self.probe = nn.Linear(self.pooled_size, len(architecture.classes)) if self.classes else None
         size = architecture.embedding_size
-        if size is not None and size > self.pooled_size:
-            raise errors.ArgumentError(f"embedding_size is {size}: of {self.pooled_size} features it is at most that")
         self.embedding = None if size is None else nn.Linear(self.pooled_size, size)
         self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)

@@ -2,7 +2,7 @@
 
 import math
 
-from rrzoo import backbones, errors, optimisers, pretext
+from rrzoo import backbones, errors, features, optimisers, pretext
 from rrzoo.backbones import SMALLEST_INPUT
 from rrzoo.config import Recipe
 from rrzoo.relation import AGGREGATIONS, LOSSES
@@ -122,6 +122,8 @@ def check(recipe: Recipe) -> Recipe:
     _at_least("batch_size", recipe.batch_size, 2, "negative pairs need a second image")
     _at_least("image_size", recipe.image_size, SMALLEST_INPUT, "the backbones halve the image three times")
     _at_least("test_size", recipe.model_size, SMALLEST_INPUT, "the backbones halve the image three times")
+    if recipe.embedding_size is not None:  # to build a backbone takes a moment
+        features.pooled_size(recipe, backbones.create(recipe.backbone).feature_size)
     _at_least("seed", recipe.seed, 0, "a seed is a count")
     if recipe.pretext == "random" and recipe.epochs:
         raise errors.ArgumentError(f"epochs is {recipe.epochs}: random weights are not trained, in 0 epochs")

@@ -42,6 +42,8 @@ def test_the_papers_recipe_is_the_papers() -> None:
         ({"backbone": "conv5"}, "'conv5'.*did you mean conv4"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"decay_start": 1.5}, "decay_start is 1.5"),
+        ({"pooling": 9}, "pooling is 9: 1 to 8"),
+        ({"pooling": 2, "embedding_size": 257}, "embedding_size is 257: 256 features"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(change: dict[str, object], message: str) -> None:

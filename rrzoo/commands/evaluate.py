@@ -82,7 +82,7 @@ def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool)
 def load(model: Model, dataset: str | None, root: Path | None) -> tuple[datasets.Dataset, datasets.Dataset]:
     """Return the splits to fit to and to measure on."""
     if dataset is None:
-        dataset = model.config.training.dataset if model.config.training else ""
+        dataset = model.config.training.labelled_dataset if model.config.training else ""
         if not dataset:
             raise errors.ArgumentError(f"{model.name} does not say what it was trained on: name a --dataset")
     size = model.config.architecture.image_size if dataset.startswith("dir:") else None

@@ -74,7 +74,7 @@ def build_zoo(options: argparse.Namespace) -> None:
     there = [name for name in RECIPES if (root / name).exists()]
     print(f"in {root} already: {', '.join(there) or 'none'}")
     names = [name for name in RECIPES if name not in there]
-    seconds = {name: estimate(RECIPES[name]) for name in tqdm(names, "measuring steps", leave=False)}
+    seconds = {name: estimate(changed(name, options)) for name in tqdm(names, "measuring steps", leave=False)}
     names.sort(key=lambda name: seconds[name])
     print(plan(names, options, seconds))
     if options.dry_run:
@@ -97,16 +97,18 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
     folder, unfinished = root / name, root / ".runs" / name
     if folder.exists():
         raise errors.TrainingError(f"{folder} is already there: delete it to train anew, or choose another --zoo")
-    images = datasets.load(chosen.dataset, chosen.split, options.data, decoding)
-    labelled = images
-    if images.labels is None:  # pre-training needs none; the probe does
-        labelled = datasets.load(chosen.dataset, "train", options.data, decoding)
-    test = datasets.load(chosen.dataset, datasets.test_split(chosen.dataset), options.data, decoding)
-    print(describe(name, chosen, images), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
+    if note := substituted(name, chosen):
+        print(note, flush=True)
+    name_of_labels = chosen.labelled_dataset
+    test = datasets.load(name_of_labels, datasets.test_split(name_of_labels), options.data, decoding)
+    images = labelled = datasets.load(chosen.dataset, chosen.split, options.data, decoding)
+    if images.labels is None or name_of_labels != chosen.dataset:  # pre-training needs no labels; the probe does
+        labelled = datasets.load(name_of_labels, "train", options.data, decoding)
+    print(describe(name, chosen, images, labelled), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
     pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
 
     print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-    model = export(name, chosen, pretrained, labelled, test, folder)
+    model = export(name, chosen, pretrained, labelled, test, folder, pretraining=images)
     measured = model.evaluation
     assert measured is not None  # export measures
     run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
@@ -118,8 +120,21 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
 
 def changed(name: str, options: argparse.Namespace) -> Recipe:
     """Return the recipe of a model with what the options change."""
-    changes = {field: getattr(options, field) for field in FIELDS}
-    return check(dataclasses.replace(recipe(name), **{field: v for field, v in changes.items() if v is not None}))
+    changes = {field: getattr(options, field) for field in FIELDS if getattr(options, field) is not None}
+    if options.dataset is not None:  # pre-training, probe and figures, all on that one
+        changes |= {"labelled": None, "substitute": None}
+    return at_hand(check(dataclasses.replace(recipe(name), **changes)), options.data)
+
+
+def at_hand(chosen: Recipe, root: Path | None) -> Recipe:
+    """Return a recipe with its substitute in place of what it would be pre-trained on, where that is not at hand."""
+    if chosen.substitute is None:
+        return chosen
+    try:
+        datasets.load(chosen.dataset, chosen.split, root)
+    except errors.DatasetAbsentError:
+        return dataclasses.replace(chosen, dataset=chosen.substitute, split="train", substitute=None)
+    return chosen
 
 
 def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float] | None = None) -> str:
@@ -127,6 +142,7 @@ def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float
     chosen = {name: changed(name, options) for name in names}
     seconds = seconds or {name: estimate(one) for name, one in chosen.items()}
     lines = [f"to train on {environment.machine()}; estimates from a few steps each:"]
+    lines += [f"  {note}" for name, one in chosen.items() if (note := substituted(name, one))]
     for name, one in chosen.items():
         count = f"{one.epochs} epochs of {images_of(one):,} images"
         lines.append(f"  {name:<28}{count:<32}{f'K = {one.views}':<8}{duration(seconds[name]):>10}")
@@ -173,11 +189,25 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def describe(name: str, chosen: Recipe, images: datasets.Dataset) -> str:
+def describe(name: str, chosen: Recipe, images: datasets.Dataset, labelled: datasets.Dataset) -> str:
     """Say in one line what will be done."""
-    return (
+    text = (
         f"{name}: {len(images):,} images of {images.description}, {chosen.views} views of each, "
         f"{chosen.batch_size} images a step, {chosen.epochs} epochs"
+    )
+    if labelled.name != images.name:
+        text += f"; then a probe on the labels of {len(labelled):,} images of {labelled.description}"
+    return text
+
+
+def substituted(name: str, chosen: Recipe) -> str:
+    """Say in one line that a model's data is not at hand, and what takes its place; "" where nothing does."""
+    promised = recipe(name)
+    if promised.substitute is None or (chosen.dataset, chosen.split) != (promised.substitute, "train"):
+        return ""
+    return (
+        f"{name}: the {promised.split} split of {promised.dataset} is not at hand, so the backbone learns from "
+        f"{chosen.dataset} in its place"
     )
 
 

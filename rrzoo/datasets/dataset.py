@@ -101,9 +101,9 @@ class Record:
             return self.by_hand
         return f"fetch it ({in_words(self.archive.size)}) with: python -m rrzoo data {self.name} --download"
 
-    def absent(self, place: Path) -> errors.AbsentDatasetError:
+    def absent(self, place: Path) -> errors.DatasetAbsentError:
         """Return the error for a data set that is not at `place`; it says how to get it."""
-        return errors.AbsentDatasetError(
+        return errors.DatasetAbsentError(
             f"{self.name} is not at {place}: {self.how_to_get}; or name the folder that holds it with "
             "--data or $RRZOO_DATA"
         )

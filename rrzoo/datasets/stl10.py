@@ -50,7 +50,7 @@ def _folder(record: Record, split: str, root: Path) -> Path:
     """Return the folder that holds a split.
 
     Raises:
-        errors.DatasetError: there is none, or there are only the labelled splits, which some copies are.
+        errors.DatasetAbsentError: there is none, or there are only the labelled splits, which some copies are.
     """
     places = [root / record.name / FOLDER, *([root / FOLDER] if record.archive else [])]
     found = [place for place in places if place.is_dir()]
@@ -58,7 +58,7 @@ def _folder(record: Record, split: str, root: Path) -> Path:
         raise record.absent(places[-1])
     with_split = [place for place in found if (place / f"{split}_X.bin").exists()]
     if not with_split and split in record.unlabelled:
-        raise errors.DatasetError(
+        raise errors.DatasetAbsentError(
             f"{found[0]} has no {split}_X.bin: the {split} split is not at hand, the others may be; to have all of "
             f"{record.name}, {record.how_to_get}"
         )

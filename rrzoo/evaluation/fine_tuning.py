@@ -13,6 +13,7 @@ from torch import nn
 from rrzoo import environment, errors, views
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import probes
+from rrzoo.images import limit_detail
 from rrzoo.kernels import conv4
 from rrzoo.model import Model
 from rrzoo.optimisers.muon import Muon
@@ -80,7 +81,7 @@ def fine_tune(
     tuned.train()
     batches: Iterable[np.ndarray] = _batches(rows, batch_size, epochs, random)
     for step, batch in enumerate(progress(batches, steps, batch_size) if progress else batches):
-        images = train.images[batch]
+        images = limit_detail(train.images[batch], architecture.source_size)
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         crops = draw_crops(random, *images.shape[:3])
         view_buffer = views.make(pixels, crops, architecture.image_size, mean, std, out=view_buffer)

@@ -14,6 +14,7 @@ from rrzoo.datasets import Dataset
 from rrzoo.evaluation import fine_tuning, neighbours, probes, relation_scores
 from rrzoo.evaluation.fine_tuning import Steps
 from rrzoo.evaluation.retrieval import reranked_retrieval, retrieval
+from rrzoo.features import Features
 from rrzoo.gallery import RERANKED
 from rrzoo.model import Model
 
@@ -51,29 +52,30 @@ def measure(
     labels, test_labels = train.require_labels(), test.require_labels()
     stage("features")
     features, test_features = (_features(model, split, progress) for split in (train, test))
-    data = features, labels, test_features, test_labels
+    data = features.pooled, labels, test_features.pooled, test_labels
+    unit, test_unit = (model.embed_features(one.pooled) for one in (features, test_features))
     stage("linear probe")
     if shipped := has_probe_of(model, test):
         l2 = model.evaluation.linear_probe_l2 if model.evaluation else None
-        right = probe_hits(model, test_features, test_labels)
+        right = probe_hits(model, test_features.pooled, test_labels)
         linear_probe, class_accuracy = float(right.mean()), accuracy_by_class(right, test_labels, len(test.classes))
     else:
-        l2, class_accuracy = probes.choose_l2(features, labels), ()
+        l2, class_accuracy = probes.choose_l2(features.pooled, labels), ()
         linear_probe = probes.linear_probe_accuracy(*data, l2=l2)
     folds = None if train.folds is None else MeanStd.of(probes.linear_probe_fold_accuracies(*data, train.folds))
     stage("the paper's probe")
-    paper_probe = probes.adam_probe_accuracy(*data)
+    paper_probe = probes.adam_probe_accuracy(features.relation, labels, test_features.relation, test_labels)
     stage("few labels")
     few_labels = {f"{share:.0%}": _few_labels(data, share) for share in LABEL_SHARES}
     stage("neighbours")
-    knn = {str(k): neighbours.knn_accuracy(*data, k) for k in NEIGHBOURS}
+    knn = {str(k): neighbours.knn_accuracy(unit, labels, test_unit, test_labels, k) for k in NEIGHBOURS}
     stage("retrieval")
     reranked = None
     if not model.has_relation_head:
-        found = retrieval(test_features, test_labels)
+        found = retrieval(test_unit, test_labels)
     else:
-        rescore = relation_scores.rescorer(model, test_features)
-        found, reranked = reranked_retrieval(test_features, test_labels, rescore, RERANKED)
+        rescore = relation_scores.rescorer(model, test_features.relation)
+        found, reranked = reranked_retrieval(test_unit, test_labels, rescore, RERANKED)
     stage("relation scores")
     return Evaluation(
         dataset=short_name(test.name),
@@ -92,7 +94,7 @@ def measure(
         few_labels=few_labels,
         folds=folds,
         reranked=reranked,
-        relation=None if not model.has_relation_head else relation_scores.measure(model, test, test_features),
+        relation=relation_scores.measure(model, test, test_features.relation) if model.has_relation_head else None,
         seconds=round(time.perf_counter() - begun, 1),
     )
 
@@ -120,13 +122,13 @@ def fine_tune(
 
 def has_probe_of(model: Model, dataset: Dataset) -> bool:
     """Say whether the model's own probe was fitted to this data set, as far as its config says."""
-    trained = model.config.training.dataset if model.config.training else ""
-    return bool(model.classes) and dataset.classes == model.classes and dataset.name == trained
+    fitted = model.config.training.labelled_dataset if model.config.training else ""
+    return bool(model.classes) and dataset.classes == model.classes and dataset.name == fitted
 
 
 @torch.no_grad()
 def probe_hits(model: Model, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Say which images the model's own probe names right, bool (N,), given their features, float (N, D)."""
+    """Say which images the model's own probe names right, bool (N,), given their pooled features, float (N, F)."""
     assert model.probe is not None  # the caller looked
     weight, bias = (parameter.cpu().numpy() for parameter in (model.probe.weight, model.probe.bias))
     hits: np.ndarray = (features @ weight.T + bias).argmax(1) == labels
@@ -163,11 +165,14 @@ def short_name(dataset: str) -> str:
     return f"dir:{Path(dataset).name}" if dataset.startswith("dir:") else dataset
 
 
-def _features(model: Model, dataset: Dataset, progress: Steps | None) -> np.ndarray:
+def _features(model: Model, dataset: Dataset, progress: Steps | None) -> Features:
     starts: Iterable[int] = range(0, len(dataset), AT_ONCE)
     if progress is not None:
         starts = progress(starts, -(-len(dataset) // AT_ONCE), AT_ONCE)
-    return np.concatenate([model.features(dataset.images[start : start + AT_ONCE]) for start in starts])
+    parts = [model.extract(dataset.images[start : start + AT_ONCE]) for start in starts]
+    relation = np.concatenate([part.relation for part in parts])
+    plain = model.config.architecture.plain
+    return Features(relation, relation if plain else np.concatenate([part.pooled for part in parts]))
 
 
 def _few_labels(data: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], share: float) -> MeanStd:

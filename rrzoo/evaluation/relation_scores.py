@@ -8,6 +8,7 @@ import torch
 from rrzoo import views
 from rrzoo.config import CalibrationBin, RelationQuality
 from rrzoo.datasets import Dataset
+from rrzoo.images import limit_detail
 from rrzoo.model import Model
 
 PAIRS = 20_000  # random pairs of images
@@ -56,8 +57,9 @@ def view_pair_scores(model: Model, test: Dataset) -> tuple[np.ndarray, np.ndarra
     first, second = [], []
     for start in range(0, len(test), BATCH):
         rows = np.arange(start, min(start + BATCH, len(test)))
-        drawn = views.draw(0, 0, rows, 2, *test.images.shape[1:3])
-        pixels = torch.from_numpy(test.images[rows]).permute(0, 3, 1, 2)
+        images = limit_detail(test.images[rows], architecture.source_size)
+        drawn = views.draw(0, 0, rows, 2, *images.shape[1:3])
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
         one, two = model(views.make(pixels, drawn, architecture.image_size, mean, std)).chunk(2)
         first.append(one.numpy())
         second.append(two.numpy())

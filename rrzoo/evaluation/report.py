@@ -15,6 +15,8 @@ def subject(evaluation: Evaluation, training: Training | None) -> str:
         return evaluation.images
     if evaluation.dataset == training.dataset:
         return f"{evaluation.images}, the data set it was pre-trained on"
+    if evaluation.dataset == training.labelled_dataset:
+        return f"{evaluation.images}, whose labels its probe has seen; pre-trained on {training.data}"
     if evaluation.dataset.removesuffix("-20") == training.dataset.removesuffix("-20"):
         return f"{evaluation.images}, the images it was pre-trained on with other classes"
     return f"transfer from {training.data} to {evaluation.images}"
@@ -75,7 +77,8 @@ def table(measured: Iterable[tuple[ModelConfig, Mapping[str, Evaluation]]]) -> s
 def _cells(config: ModelConfig, evaluation: Evaluation) -> list[str]:
     training, relation = config.training or Training(), evaluation.relation
     few, tuned = evaluation.few_labels, evaluation.fine_tuned.get("100%")
-    transfer = "" if evaluation.dataset == training.dataset else " (transfer)"
+    own = training.dataset, training.labelled_dataset
+    transfer = "" if evaluation.dataset in own else " (transfer)"
     return [
         f"`{config.name}`",
         f"{evaluation.data}{transfer}",

@@ -69,7 +69,7 @@ def pictures_of(splits: Sequence[Split], labels: np.ndarray, classes: tuple[str,
     for one in splits:
         try:
             dataset = datasets.load(one.dataset, one.split)
-        except errors.AbsentDatasetError:
+        except errors.DatasetAbsentError:
             record = CATALOGUE[one.dataset]
             return NoPictures(
                 f"{record.title} is not on this machine, so its pictures are not shown: {record.how_to_get}, or name "

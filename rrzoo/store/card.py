@@ -45,8 +45,10 @@ def _front_matter(config: ModelConfig, own: Evaluation | None) -> str:
         "pipeline_tag": "image-feature-extraction",
         "tags": tags,
     }
-    if config.training and config.training.dataset in HUB_DATASETS:
-        metadata["datasets"] = [HUB_DATASETS[config.training.dataset]]
+    if config.training:
+        used = dict.fromkeys((config.training.dataset, config.training.labelled_dataset))
+        if known := [HUB_DATASETS[name] for name in used if name in HUB_DATASETS]:
+            metadata["datasets"] = known
     if own:
         metadata["model-index"] = [{"name": config.name, "results": _results(own)}]
     return "\n".join(["---", *_yaml(metadata), "---", ""])
@@ -141,9 +143,15 @@ def _summary(config: ModelConfig) -> str:
 def _other_data(config: ModelConfig) -> str:
     """Say so where a model was not trained on the data set that its name promises."""
     promised = RECIPES[config.name].dataset if config.name in RECIPES else ""
-    dataset = config.training.dataset if config.training else ""
+    training = config.training or Training()
+    dataset = training.dataset
     if not promised or dataset in ("", promised):
         return ""
+    if training.labelled_dataset == promised:
+        return (
+            f"\nThe backbone learnt from {dataset} in place of {promised}'s {RECIPES[config.name].split} split, which "
+            f"was not at hand; the labels that the probe has seen are {promised}'s.\n"
+        )
     return (
         f"\nIts data was {dataset} in place of {promised}: no figure here is one of {promised}. "
         f"With {promised} at hand, `python -m rrzoo train {config.name}` trains the model that the name promises.\n"

@@ -12,6 +12,8 @@ def section(training: Training) -> str:
     rows = {
         "images": _images(training),
         "licence of the images": training.licence,
+        "labels of the probe": training.labelled,
+        "licence of the labelled images": training.labelled_licence,
         **(_recipe_rows(recipe, training) if recipe else {}),
         "time": "" if training.minutes is None else f"{training.minutes:.1f} minutes",
         "machine": training.machine,
@@ -36,6 +38,7 @@ def _recipe_rows(recipe: Recipe, training: Training) -> dict[str, str]:
     return {
         "backbone": f"{recipe.backbone}, {recipe.image_size} x {recipe.image_size} px",
         **_test_size_row(recipe),
+        **_feature_rows(recipe),
         "pretext task": recipe.pretext,
         "views": f"K = {recipe.views} of each image{seen}",
         "batch": f"{recipe.batch_size} images, {recipe.batch_size * recipe.views:,} views",
@@ -51,6 +54,20 @@ def _relation_rows(recipe: Recipe) -> dict[str, str]:
         return {}
     joined, loss = JOINED.get(recipe.aggregation, recipe.aggregation), LOSSES.get(recipe.loss, recipe.loss)
     return {"pairs": f"two features {joined}", "loss": loss}
+
+
+def _feature_rows(recipe: Recipe) -> dict[str, str]:
+    source, zooms = recipe.source_size, ", ".join(f"{zoom:g}" for zoom in recipe.zooms)
+    parts = [f"the last map averaged over {recipe.pooling} x {recipe.pooling} cells"] if recipe.pooling > 1 else []
+    parts += [f"means over centre squares of {zooms} of the side"] if recipe.zooms != (1.0,) else []
+    parts += ["means over the picture and its mirror image"] if recipe.mirror else []
+    size = recipe.embedding_size
+    rows = {
+        "detail": "" if source is None else f"larger pictures are reduced to {source} px first",
+        "features of probe and embedding": "; ".join(parts),
+        "embedding": "" if size is None else f"whitened to {size} numbers (Jégou & Chum 2012), without labels",
+    }
+    return {name: text for name, text in rows.items() if text}
 
 
 def _test_size_row(recipe: Recipe) -> dict[str, str]:

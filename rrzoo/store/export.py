@@ -11,7 +11,8 @@ from rrzoo import datasets
 from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained
 from rrzoo.datasets import Dataset
 from rrzoo.environment import machine, versions
-from rrzoo.evaluation import measure, neighbours, probes, relation_scores
+from rrzoo.evaluation import measure, neighbours, probes, relation_scores, whitening
+from rrzoo.features import Features
 from rrzoo.gallery import Gallery
 from rrzoo.images import ImageArray, to_square
 from rrzoo.model import Model
@@ -19,6 +20,7 @@ from rrzoo.store.load import load
 from rrzoo.store.save import save
 from rrzoo.training import Pretrained
 
+MOST_RELATION_BYTES = 2_000_000  # of features for re-ranking, beside those for searching, in a gallery that ships
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
 RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
 
@@ -31,6 +33,7 @@ def export(
     test: Dataset,
     folder: Path,
     untrained: Untrained | None = None,
+    pretraining: Dataset | None = None,
 ) -> Model:
     """Fit the probe on `train`, measure everything on `test`, and write the model folder.
 
@@ -42,40 +45,41 @@ def export(
         test: labelled images of the same classes.
         folder: to be made.
         untrained: what `measure_untrained` returned for these images and this recipe; default: it is called.
+        pretraining: images that the backbone has learnt from; default: `train`.
 
     Returns:
         the model as it was written.
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
+        errors.ArgumentError: the recipe's embedding_size is more than `train` has directions.
     """
+    source = pretraining or train
     head = pretrained.relation_head
-    aggregation = head.aggregation if head else None
-    architecture = Architecture(recipe.backbone, recipe.model_size, train.mean, train.std, train.classes, aggregation)
+    architecture = Architecture(
+        backbone=recipe.backbone,
+        image_size=recipe.model_size,
+        mean=source.mean,
+        std=source.std,
+        classes=train.classes,
+        aggregation=head.aggregation if head else None,
+        **recipe.changed,
+    )
     model = Model(ModelConfig(name, architecture))
     model.backbone.load_state_dict(pretrained.backbone.state_dict())
-    train_features, test_features = model.features(train.images), model.features(test.images)
+    train_features, test_features = model.extract(train.images), model.extract(test.images)
     random_pair_scores: tuple[float, ...] = ()
     if head:
         model.require_relation_head().load_state_dict(head.state_dict())
-        scores, _ = relation_scores.random_pair_scores(model, test_features, test.require_labels())
+        scores, _ = relation_scores.random_pair_scores(model, test_features.relation, test.require_labels())
         random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
-    l2 = _set_probe(model, train_features, train.require_labels())
+    if model.embedding is not None:
+        _set(model.embedding, *whitening.fit(train_features.pooled, model.embedding.out_features))
+    l2 = _set_probe(model, train_features.pooled, train.require_labels())
     model.config = ModelConfig(
         name=name,
         architecture=architecture,
-        training=Training(
-            recipe=recipe,
-            data=train.description,
-            licence=train.licence,
-            images=pretrained.images,
-            views_seen=pretrained.views_seen,
-            minutes=round(pretrained.minutes, 1),
-            machine=machine(),
-            versions=versions(),
-            date=time.strftime("%Y-%m-%d"),
-            epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
-        ),
+        training=_training(recipe, pretrained, source, train),
         random_pair_scores=random_pair_scores,
     )
     evaluation = dataclasses.replace(
@@ -83,19 +87,27 @@ def export(
         linear_probe_l2=l2,
         untrained=untrained or measure_untrained(recipe, train, test),
     )
-    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), evaluation)
+    save(model, folder, _gallery(model, train, test), evaluation)
     return load(folder)
+
+
+def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
+    """Return what ships with a model to search in: STL-10, of which it holds no photograph, or clay figures."""
+    if train.name != "stl10":
+        return Gallery.build(model, datasets.load("clay10", "test"))
+    relation = 2 * model.backbone.feature_size * (len(train) + len(test))  # bytes, in float16
+    return Gallery.build(model, [train, test], rerank=relation <= MOST_RELATION_BYTES)
 
 
 def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
     """Measure random weights of a recipe's backbone, and raw pixels, as a model is measured: a minute on CIFAR-10."""
+    options = recipe.changed | {"embedding_size": None}
+    architecture = Architecture(recipe.backbone, recipe.model_size, train.mean, train.std, **options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        random = Model(
-            ModelConfig("random-weights", Architecture(recipe.backbone, recipe.model_size, train.mean, train.std))
-        )
+        random = Model(ModelConfig("random-weights", architecture))
     labels, test_labels = train.require_labels(), test.require_labels()
-    features = random.features(train.images), labels, random.features(test.images), test_labels
+    features = random.extract(train.images).pooled, labels, random.extract(test.images).pooled, test_labels
     side = min(recipe.image_size, RAW_PIXEL_SIDE)
     pixels = _pixels(train.images, side), labels, _pixels(test.images, side), test_labels
     return Untrained(
@@ -106,23 +118,45 @@ def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untraine
     )
 
 
+def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Dataset) -> Training:
+    """Say what the backbone has learnt from, `source`, and whose labels the probe has seen."""
+    other = recipe.labelled_dataset != recipe.dataset
+    return Training(
+        recipe=recipe,
+        data=source.description,
+        licence=source.licence,
+        labelled=f"{train.description}, {train.split} split" if other else "",
+        labelled_licence=train.licence if other else "",
+        images=pretrained.images,
+        views_seen=pretrained.views_seen,
+        minutes=round(pretrained.minutes, 1),
+        machine=machine(),
+        versions=versions(),
+        date=time.strftime("%Y-%m-%d"),
+        epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
+    )
+
+
 def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> float:
     """Fit the model's probe, and return its regulariser, chosen on held-out rows."""
-    assert model.probe is not None  # the architecture lists classes
     l2 = probes.choose_l2(features, labels)
-    weight, bias = probes.fit_linear_probe(features, labels, len(model.classes), l2=l2)
-    with torch.no_grad():
-        model.probe.weight.copy_(torch.from_numpy(weight))
-        model.probe.bias.copy_(torch.from_numpy(bias))
+    _set(model.require_probe(), *probes.fit_linear_probe(features, labels, len(model.classes), l2=l2))
     return l2
 
 
+@torch.no_grad()
+def _set(layer: torch.nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
+    layer.weight.copy_(torch.from_numpy(weight))
+    layer.bias.copy_(torch.from_numpy(bias))
+
+
 def _evaluate(
-    model: Model, train_features: np.ndarray, test_features: np.ndarray, train: Dataset, test: Dataset
+    model: Model, train_features: Features, test_features: Features, train: Dataset, test: Dataset
 ) -> Evaluation:
     labels, test_labels = train.require_labels(), test.require_labels()
-    right = measure.probe_hits(model, test_features, test_labels)
+    right = measure.probe_hits(model, test_features.pooled, test_labels)
     k = neighbours.NEIGHBOURS
+    unit, test_unit = (model.embed_features(one.pooled) for one in (train_features, test_features))
     return Evaluation(
         dataset=measure.short_name(test.name),
         data=test.description,
@@ -133,8 +167,8 @@ def _evaluate(
         linear_probe=float(right.mean()),
         shipped_probe=True,
         class_accuracy=measure.accuracy_by_class(right, test_labels, len(model.classes)),
-        knn={str(k): neighbours.knn_accuracy(train_features, labels, test_features, test_labels, k)},
-        relation=relation_scores.measure(model, test, test_features) if model.has_relation_head else None,
+        knn={str(k): neighbours.knn_accuracy(unit, labels, test_unit, test_labels, k)},
+        relation=relation_scores.measure(model, test, test_features.relation) if model.has_relation_head else None,
     )
 
 

@@ -26,8 +26,10 @@ def golden_images(size: int) -> np.ndarray:
 
 
 def golden_outputs(model: Model, images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return all that a model can say of images: features, relation scores of neighbours, probabilities."""
+    """Return all that a model can say of images: features, embedding, relation scores of neighbours, probabilities."""
     outputs = {"features": model.features(images)}
+    if not model.embeds_relation:
+        outputs["embedding"] = model.embed(images)
     if model.has_relation_head:
         outputs["relation"] = model.relate(images[:-1], images[1:])
     if model.classes:

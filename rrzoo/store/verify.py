@@ -71,7 +71,7 @@ def accuracy(
     known = model.evaluation
     if known is None or not model.classes:
         raise errors.ModelFolderError(f"{folder} holds no accuracy of its probe to compare with")
-    name = model.config.training.dataset if model.config.training else known.dataset
+    name = model.config.training.labelled_dataset if model.config.training else known.dataset
     test = datasets.load(name, datasets.test_split(name), root, decoding)
     here = f"{test.description}, {test.split} split"
     if (here, len(test), test.classes) != (known.images, known.test_images, model.classes):

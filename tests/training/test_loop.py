@@ -206,7 +206,7 @@ def test_errors_are_one_line_with_status_2(
 
 
 def test_a_model_of_other_data_than_its_name_says_so() -> None:
-    standin = replace(RECIPES["conv4-stl10"], dataset="stl10-standin")
+    standin = replace(RECIPES["conv4-stl10"], dataset="stl10-standin", labelled=None)
     data = "STL-10 stand-in (photographs of others), not STL-10"
     training = Training(standin, data, "none", 100_000, 16, 1.0, "a machine", {}, "2026-01-31", epochs_done=3)
     architecture = Architecture("conv4", 96, (0.5,) * 3, (0.2,) * 3)

@@ -1,0 +1,39 @@
+"""Whitening: what is projected, against its definition."""
+
+import numpy as np
+import pytest
+
+from rrzoo import errors
+from rrzoo.evaluation import whitening
+
+
+@pytest.fixture
+def features(random: np.random.Generator) -> np.ndarray:
+    """500 rows of 12 features that depend on one another, far from 0."""
+    mixed = random.normal(size=(500, 12)) @ random.normal(size=(12, 12)) * np.logspace(0, 1.5, 12)
+    return (mixed + random.uniform(5, 10, 12)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [12, 5, 1])
+def test_without_shrinkage_what_is_fitted_has_the_identity_as_covariance(features: np.ndarray, size: int) -> None:
+    weight, bias = whitening.fit(features, size, shrinkage=0.0)
+    assert (weight.shape, weight.dtype, bias.shape, bias.dtype) == ((size, 12), np.float32, (size,), np.float32)
+    projected = features.astype(np.float64) @ weight.T.astype(np.float64) + bias
+    np.testing.assert_allclose(projected.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(projected.T @ projected / len(projected), np.eye(size), atol=1e-3)
+
+
+def test_directions_come_by_their_variance_and_shrinkage_holds_the_small_ones_back(features: np.ndarray) -> None:
+    share = 0.3
+    weight, bias = whitening.fit(features, 12, share)
+    values = np.sort(np.linalg.eigvalsh(np.cov(features.T, bias=True)))[::-1]
+    variance = (features.astype(np.float64) @ weight.T.astype(np.float64) + bias).var(0)
+    np.testing.assert_allclose(variance, values / (values + share * values.mean()), rtol=1e-3)
+    assert (np.diff(variance) < 0).all()
+
+
+def test_what_has_too_few_directions_is_refused(features: np.ndarray) -> None:
+    with pytest.raises(errors.ArgumentError, match="embedding_size is 12: 8 rows of 12 features vary in 7 directions"):
+        whitening.fit(features[:8], 12)
+    with pytest.raises(errors.ArgumentError, match="vary in 0 directions"):
+        whitening.fit(np.ones((5, 3), np.float32), 1)

@@ -5,12 +5,14 @@ Pooling over a grid keeps where things are (Lazebnik, Schmid & Ponce 2006, of wh
 Hinton 2012, section 4.1), here of features.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from rrzoo import errors
 from rrzoo.backbones import Backbone
@@ -56,6 +58,22 @@ def extract(backbone: Backbone, images: Tensor, options: FeatureOptions) -> tupl
         seen += [view.flip(3) for view in seen]
     rows = [pooled if view is images else _one_pass(backbone, view, options)[1] for view in seen]
     return related, torch.stack(rows).mean(0)
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Compute with the running statistics of BatchNorm, and leave them and every module's mode as they were.
+
+    Nothing is touched where all modules are in eval mode already, as those of a model are that several threads use.
+    """
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _one_pass(backbone: Backbone, images: Tensor, options: FeatureOptions) -> tuple[Tensor, Tensor]:

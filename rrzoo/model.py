@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -203,7 +202,7 @@ class Model(nn.Module):
             )
         weight = next(head.parameters())
         a, b = (torch.from_numpy(side).to(weight) for side in (left, right))  # its device and precision
-        with _eval_mode(self):
+        with features.eval_mode(self):
             logits = (head(a, b).float() + head(b, a).float()) / 2
         scores: np.ndarray = torch.sigmoid(logits).cpu().numpy()
         return scores
@@ -238,7 +237,7 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def _batched(self, function: Callable[[Tensor], Tensor], images: Images, width: int) -> np.ndarray:
-        with _eval_mode(self):
+        with features.eval_mode(self):
             rows = [function(self._normalised(batch)).float().cpu().numpy() for batch in self._batches(images)]
         answers = np.concatenate(rows) if rows else np.empty((0, width), np.float32)
         if not np.isfinite(answers).all():
@@ -255,19 +254,3 @@ class Model(nn.Module):
         size = max(1, BATCH_PIXELS // self.config.architecture.image_size**2)
         for start in range(0, len(given), size):
             yield read_all(given[start : start + size])
-
-
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Compute with the running statistics of BatchNorm, and leave them and every module's mode as they were.
-
-    Nothing is touched where all modules are in eval mode already, as those of a model are that several threads use.
-    """
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

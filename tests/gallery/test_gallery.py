@@ -76,6 +76,38 @@ def test_there_and_back(model: rrzoo.Model, photos: Path, tmp_path: Path) -> Non
         np.testing.assert_array_equal(gallery.features(), again.features())
 
 
+def test_there_and_back_where_the_embedding_is_not_what_the_relation_head_takes(
+    model: rrzoo.Model, photos: Path, tmp_path: Path
+) -> None:
+    architecture = replace(model.config.architecture, classes=(), pooling=2, zooms=(1.0, 0.8), embedding_size=9)
+    other = rrzoo.Model(replace(model.config, name="other", architecture=architecture))
+    other.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("probe")}, strict=False)
+    gallery = rrzoo.Gallery.build(other, photos)
+    gallery.save(tmp_path / "saved")
+    again = rrzoo.Gallery.load(other, tmp_path / "saved")
+    before, after = (g.search(photos / "x.png", k=5, rerank=True)[0] for g in (gallery, again))
+    assert [(hit.row, hit.score, hit.relation) for hit in before] == [
+        (hit.row, hit.score, hit.relation) for hit in after
+    ]
+    paths = [photos / source for source in again.sources]
+    np.testing.assert_allclose(again.features(), other.features(paths), rtol=1e-4, atol=1e-5)
+    scores = other.relate([photos / "x.png"] * 5, [paths[hit.row] for hit in after])
+    assert [hit.relation for hit in after] == pytest.approx(scores.tolist(), abs=1e-5)
+    cosines = other.embed([paths[hit.row] for hit in after]) @ other.embed(photos / "x.png")[0]
+    assert [hit.score for hit in after] == pytest.approx(cosines.tolist(), abs=1e-5)
+
+
+def test_a_gallery_without_what_the_relation_head_takes_is_refused(
+    model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rrzoo.Gallery.build(model, photos).save(tmp_path / "saved")
+    monkeypatch.setattr(rrzoo.Model, "embeds_relation", False)
+    with pytest.raises(errors.GalleryError, match=r"damaged .*keeps its features otherwise"):
+        rrzoo.Gallery.load(model, tmp_path / "saved")
+    again = rrzoo.Gallery.index_folder(model, photos, tmp_path / "saved")
+    np.testing.assert_allclose(again.features(), rrzoo.Gallery.build(model, photos).features(), rtol=1e-5)
+
+
 def test_images_that_ship_are_not_stored_again(tmp_path: Path, model: rrzoo.Model) -> None:
     rrzoo.Gallery.build(model, datasets.load("clay10", "test")).save(tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 350_000

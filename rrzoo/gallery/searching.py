@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from rrzoo import errors
 from rrzoo.gallery.backends import Backend, FaissFlat
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.images import Images
@@ -77,8 +78,13 @@ class RowIndex:
         rows, scores = self._backend.search(unit, max(k, RERANKED) if rerank else k, where)
         if not self.can_rerank:
             return rows, scores, np.full(rows.shape, None)
-        repeated = np.repeat(queries.relation, rows.shape[1], axis=0)
-        relations = self.model.relate_features(repeated, self.features(rows.ravel())).reshape(rows.shape)
+        left, right = np.repeat(queries.relation, rows.shape[1], axis=0), self.features(rows.ravel())
+        if left.shape != right.shape:
+            raise errors.GalleryError(
+                f"the gallery holds {right.shape[1]} numbers an image for the relation head, which takes "
+                f"{left.shape[1]}: build it anew"
+            )
+        relations = self.model.relate_features(left, right).reshape(rows.shape)
         if not rerank:
             return rows, scores, relations
         order = np.argsort(-relations, axis=1, kind="stable")[:, :k]

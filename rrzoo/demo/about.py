@@ -2,6 +2,8 @@
 
 import html
 
+import numpy as np
+
 from rrzoo import errors, zoo
 from rrzoo.config import Training
 from rrzoo.gallery import Gallery, Vote
@@ -33,10 +35,17 @@ def _images(training: Training) -> str:
 
 
 def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
-    """Say in which pictures a search looked, as Markdown."""
+    """Say in which pictures a search looked, and what its scores are worth, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
-    by = "relation score, 0 to 1" if rerank else "cosine similarity, at most 1"
-    return f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and {by}"
+    text = f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and "
+    if rerank:
+        return f"{text}relation score, 0 to 1"
+    text += "cosine similarity, 1 for the same picture"
+    random = gallery.random_scores()
+    if len(random) == 0:
+        return text
+    median, high = np.percentile(random, (50, 99))
+    return f"{text}. Half of all pairs of these pictures have more than {median:.2f}, 1% more than {high:.2f}."
 
 
 def vote(gallery: Gallery, vote: Vote) -> str:

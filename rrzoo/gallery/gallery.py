@@ -237,6 +237,13 @@ class Gallery:
             raise errors.ArgumentError("the gallery holds no features for a relation head: build it with rerank=True")
         return self._rows.features(np.arange(len(self)))
 
+    def random_scores(self) -> np.ndarray:
+        """Return the similarities of 10,000 random pairs of different images, float32, in ascending order.
+
+        They say what a score is worth; a gallery of one image has none.
+        """
+        return self._rows.random_scores
+
     def thumbnail(self, row: int) -> Image.Image:
         """Return the thumbnail of an image, RGB.
 

@@ -1,5 +1,6 @@
 """Searching among rows: the nearest ones, their relation scores, and their vote on a class."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from rrzoo.gallery.indexing import Embedder
 from rrzoo.images import Images
 
 RERANKED = 100  # nearest images that the relation head sorts anew
+RANDOM_PAIRS = 10_000
+# Of the vote. Leaving each of STL-10's 5,000 training images out in turn, k = 50 and a temperature of 0.2 name up to 2.3
+# points more of them right, but are less sure than they should be: expected calibration error 0.16 in place of 0.03.
 NEIGHBOURS = 20  # k: the nearest images that vote
 TEMPERATURE = 0.07  # tau
 
@@ -96,6 +100,16 @@ class RowIndex:
         if self.relation is not None:
             return np.asarray(self.relation[rows])
         return np.asarray(self._backend.features(rows) * self.lengths[rows, None])
+
+    @functools.cached_property
+    def random_scores(self) -> np.ndarray:
+        """Similarities of 10,000 random pairs of different rows, float32, in ascending order; none of a single row."""
+        count = len(self.lengths)
+        random = np.random.default_rng(0)
+        left = random.integers(0, count, RANDOM_PAIRS if count > 1 else 0)
+        right = (left + random.integers(1, max(count, 2), len(left))) % count
+        one, other = self._backend.features(left), self._backend.features(right)
+        return np.sort(np.einsum("nd,nd->n", one, other))
 
     def unit(self) -> np.ndarray:
         """Return the features of all rows, scaled to unit length, float32 (N, E)."""

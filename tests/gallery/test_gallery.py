@@ -189,6 +189,18 @@ def test_a_broken_image_is_named(model: rrzoo.Model, photos: Path) -> None:
         rrzoo.Gallery.build(model, photos)
 
 
+def test_what_random_pairs_have(model: rrzoo.Model, photos: Path) -> None:
+    gallery = rrzoo.Gallery.build(model, photos)
+    unit = model.embed([photos / source for source in gallery.sources])
+    every = np.sort((unit @ unit.T)[~np.eye(12, dtype=bool)])
+    found = gallery.random_scores()
+    assert len(found) == 10_000
+    np.testing.assert_allclose(np.unique(found.round(4)), np.unique(every.round(4)), atol=2e-4)
+    for share in (10, 50, 90):
+        assert np.percentile(found, share) == pytest.approx(np.percentile(every, share), abs=0.02)
+    assert len(rrzoo.Gallery.from_images(model, [photos / "x.png"]).random_scores()) == 0
+
+
 def test_k_below_one(model: rrzoo.Model) -> None:
     with pytest.raises(errors.ArgumentError, match="k is 0"):
         model.gallery().search(np.zeros((8, 8, 3), np.uint8), k=0)

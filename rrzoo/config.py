@@ -102,6 +102,7 @@ class Architecture(FeatureOptions):
     std: tuple[float, float, float]  # divided by
     classes: tuple[str, ...] = ()  # of the linear probe, in the order of its outputs; empty: no probe
     aggregation: str | None = "cat"  # how the relation head joins two features; None: the model has no relation head
+    recognises: bool = False  # whether it holds a `recogniser`, which says where the probe's answers are none
 
     def __post_init__(self) -> None:
         """Refuse what no image can be prepared with."""
@@ -209,6 +210,43 @@ class Untrained:
     random_weights_knn: float  # 20 neighbours
     raw_pixels_linear_probe: float
     raw_pixels_knn: float
+    random_weights_paper_probe: float | None = None
+    raw_pixels_paper_probe: float | None = None
+
+
+@dataclass(frozen=True)
+class ProbeCalibration:
+    """How far the probe's probabilities can be believed: expected calibration errors of its first guesses, 15 bins."""
+
+    error: float
+    temperature: float | None = None  # that its logits were divided by, which is folded into its weights; None: unknown
+    error_before: float | None = None  # of the logits before that
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What the model's own probe, fitted to other images, makes of these: those of the classes that it knows."""
+
+    images: int
+    accuracy: float  # mean over classes
+    class_accuracy: dict[str, float] = field(default_factory=dict)  # by the model's name of the class
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Pictures of none of the model's classes."""
+
+    images: int
+    refused: float  # share that the model does not recognise, which is right
+    auc: float  # area under ROC: how often one is less familiar to the model than a test image is
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How well the model tells what it knows from what it does not."""
+
+    refused: float  # share of the test images that the model does not recognise, which is wrong
+    unknown: dict[str, Refused] = field(default_factory=dict)  # by what the pictures are, in words
 
 
 @dataclass(frozen=True)
@@ -224,11 +262,16 @@ class Evaluation(History):
     linear_probe: float
     linear_probe_l2: float | None = None
     shipped_probe: bool = False  # the probe is the one in the model, which `classify` uses; else one fitted to measure
-    class_accuracy: tuple[float, ...] = ()  # of the probe, on the images of each class; empty: unknown
+    class_accuracy: tuple[float, ...] = ()  # of the probe, on the images of each class (recall); empty: unknown
+    # of the probe: how often its answer is right, by answer, were there as many images of each class; None: never given
+    class_precision: tuple[float | None, ...] = ()
+    calibration: ProbeCalibration | None = None  # of the probe in the model, as are the next two
+    elsewhere: Elsewhere | None = None  # where that probe was fitted to other images
+    recognition: Recognition | None = None
     knn: dict[str, float] = field(default_factory=dict)  # by number of neighbours
     relation: RelationQuality | None = None  # None, as `reranked`, where the model has no relation head
     untrained: Untrained | None = None
-    paper_probe: float | None = None  # Adam, 100 epochs
+    paper_probe: float | None = None  # Adam, 100 epochs, on the features that the relation head takes
     retrieval: dict[str, float] = field(default_factory=dict)  # among the test images: map, precision@k
     reranked: dict[str, float] | None = None  # retrieval after the relation head has sorted the first 100 hits
     few_labels: dict[str, MeanStd] = field(default_factory=dict)  # linear probe by share of the training labels

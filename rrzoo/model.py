@@ -14,6 +14,7 @@ from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery, storage
 from rrzoo.images import Images, listed, read_all, to_square
+from rrzoo.recogniser import Recogniser
 from rrzoo.relation import RelationHead
 
 BATCH_PIXELS = 16 * 96 * 96  # that go through the backbone at once: larger activations leave the CPU's caches
@@ -48,6 +49,8 @@ class Model(nn.Module):
         self.pooled_size = features.pooled_size(architecture, self.backbone.feature_size)  # F
         self.probe = nn.Linear(self.pooled_size, len(architecture.classes)) if self.classes else None
         size = architecture.embedding_size
+        # tells what the probe knows from what it does not
+        self.recogniser = Recogniser(self.backbone.feature_size) if self.probe and architecture.recognises else None
         self.embedding = None if size is None else nn.Linear(self.pooled_size, size)
         self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)
@@ -171,13 +174,59 @@ class Model(nn.Module):
             len(self.classes),
         )
 
-    @torch.no_grad()
     def classify_features(self, pooled: np.ndarray) -> np.ndarray:
         """Return the probabilities of `classify`, float32 (N, C), given pooled features, float32 (N, F)."""
-        probe = self.require_probe()
-        x = torch.from_numpy(pooled).to(probe.weight)  # its device and precision
-        probabilities: np.ndarray = F.softmax(probe(x).float(), dim=1).cpu().numpy()
+        probabilities: np.ndarray = F.softmax(torch.from_numpy(self.probe_logits(pooled)), dim=1).numpy()
         return probabilities
+
+    @torch.no_grad()
+    def probe_logits(self, pooled: np.ndarray) -> np.ndarray:
+        """Return the probe's logits, float32 (N, C), given pooled features, float32 (N, F).
+
+        Raises:
+            errors.ArgumentError: the model has no probe.
+        """
+        probe = self.require_probe()
+        logits: np.ndarray = probe(torch.from_numpy(pooled).to(probe.weight)).float().cpu().numpy()
+        return logits
+
+    def require_recogniser(self) -> Recogniser:
+        """Return what tells pictures that the probe knows from others.
+
+        Raises:
+            errors.ArgumentError: the model has none.
+        """
+        if self.recogniser is None:
+            raise errors.ArgumentError(
+                f"{self.name} can't say what it does not know: it was exported by rrzoo before 0.2.0, or has no probe. "
+                "Use another model, or train it anew"
+            )
+        return self.recogniser
+
+    def recognises(self, images: Images) -> np.ndarray:
+        """Say which pictures look like anything that the probe was fitted to, bool (N,).
+
+        Where not, the answer of `classify` is a guess among classes of which the picture shows none: say "none of
+        these" instead. The bounds let 95% of held-out training images pass; `evaluation.recognition` says how often
+        they are right. See `rrzoo.recogniser`.
+
+        Raises:
+            errors.ArgumentError: the model has no probe, or holds no bounds.
+        """
+        self.require_recogniser()  # raises where there is none, before anything is computed
+        return self.recognises_features(self.extract(images))
+
+    def recognises_features(self, extracted: Features) -> np.ndarray:
+        """Say what `recognises` says, bool (N,), given what `extract` returned."""
+        return ~self.require_recogniser().refuses(*self.recognition_scores(extracted))
+
+    @torch.no_grad()
+    def recognition_scores(self, extracted: Features) -> tuple[np.ndarray, np.ndarray]:
+        """Return distance and energy, float32 (N,) each: see `Recogniser.scores`."""
+        recogniser, probe = self.require_recogniser(), self.require_probe()
+        relation, pooled = (torch.from_numpy(one).to(probe.weight) for one in (extracted.relation, extracted.pooled))
+        distance, energy = recogniser.scores(relation, probe(pooled))
+        return distance.cpu().numpy(), energy.cpu().numpy()
 
     def relate(self, left: Images, right: Images) -> np.ndarray:
         """Score pairs: float32 (N,), 0 to 1, the relation head's belief that both are views of one image.

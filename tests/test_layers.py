@@ -15,7 +15,7 @@ LAYERS = [
     {"records"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
-    {"features", "views", "relation"},
+    {"features", "recogniser", "views", "relation"},
     {"datasets"},
     {"pretext"},
     {"recipes", "gallery"},

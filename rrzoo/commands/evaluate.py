@@ -1,8 +1,10 @@
 """Measure models of the zoo on any labelled data set, and keep the figures in their folders, as evaluation.json.
 
 On frozen features: linear probes (the regulariser chosen on held-out training images; the paper's own beside it; with
-few labels; on the data set's folds, as STL-10 has them), neighbours, retrieval. Of the relation head: AUC, calibration,
-and what it adds to retrieval. With --fine-tune also what training on 1%, 10% and all of the labels reaches.
+few labels; on the data set's folds, as STL-10 has them), neighbours, retrieval. Of the model's own probe: recall and
+precision by class, calibration, what it refuses; on another data set, the classes in common. Of the relation head:
+AUC, calibration, and what it adds to retrieval. With --fine-tune also what training on 1%, 10% and all of the labels
+reaches.
 """
 
 import argparse
@@ -17,7 +19,8 @@ from tqdm import tqdm
 from rrzoo import datasets, errors, zoo
 from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation
-from rrzoo.evaluation import measure, report
+from rrzoo.evaluation import measure, own_probe, report
+from rrzoo.evaluation.unknown import pictures as unknown_pictures
 from rrzoo.model import Model
 from rrzoo.store import evaluation_file, model_folder
 from rrzoo.store.load import load as load_model
@@ -27,7 +30,8 @@ T = TypeVar("T")
 EPILOG = """examples:
   %(prog)s conv4-cifar10
       on the data set of its recipe
-  %(prog)s conv4-cifar10 --dataset cifar100-20
+  %(prog)s conv4-cifar10 --dataset stl10
+      on photographs: a new probe, and the model's own on the classes in common
   %(prog)s --table
       what has been measured, as a Markdown table"""
 
@@ -67,7 +71,10 @@ def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool)
     evaluation_file.check(folder)
     model = load_model(folder)
     train, test = load(model, dataset, root)
-    evaluation = measure.measure(model, train, test, Stages(name), bar)
+    unknown = {}
+    if model.recogniser and own_probe.is_of(model, test):
+        unknown = unknown_pictures(model.classes, test.name, root, decoding)
+    evaluation = measure.measure(model, train, test, unknown, Stages(name), bar)
     shown = evaluation_file.add(folder, evaluation)
     if fine_tune:
         evaluation = measure.fine_tune(model, train, test, evaluation, bar)

@@ -14,6 +14,8 @@ from rrzoo import backbones, datasets, environment, errors, pretext, training, z
 from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation, Recipe
 from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.evaluation.report import percent_or_dash
+from rrzoo.evaluation.unknown import pictures as unknown_pictures
 from rrzoo.images import to_square
 from rrzoo.recipes import RECIPES, check, recipe
 from rrzoo.store.export import export
@@ -108,7 +110,8 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
     pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
 
     print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-    model = export(name, chosen, pretrained, labelled, test, folder, pretraining=images)
+    unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding)
+    model = export(name, chosen, pretrained, labelled, test, folder, pretraining=images, unknown=unknown)
     measured = model.evaluation
     assert measured is not None  # export measures
     run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
@@ -216,15 +219,21 @@ def table(name: str, measured: Evaluation) -> str:
     untrained = measured.untrained
     assert untrained is not None  # export measures it
     rows = [
-        (name, measured.linear_probe, measured.knn["20"]),
-        ("random weights", untrained.random_weights_linear_probe, untrained.random_weights_knn),
-        ("raw pixels", untrained.raw_pixels_linear_probe, untrained.raw_pixels_knn),
+        (name, measured.linear_probe, measured.paper_probe, measured.knn["20"]),
+        (
+            "random weights",
+            untrained.random_weights_linear_probe,
+            untrained.random_weights_paper_probe,
+            untrained.random_weights_knn,
+        ),
+        ("raw pixels", untrained.raw_pixels_linear_probe, untrained.raw_pixels_paper_probe, untrained.raw_pixels_knn),
     ]
     lines = [
         f"\naccuracy on {measured.images}, n = {measured.seeds}",
-        f"{'':<24}{'linear probe':>14}{'20-NN':>10}",
+        f"{'':<24}{'linear probe':>14}{'the paper':>14}{'20-NN':>10}",
     ]
-    lines += [f"{row:<24}{probe:>14.2%}{knn:>10.2%}" for row, probe, knn in rows]
+    for row, probe, paper, knn in rows:
+        lines.append(f"{row:<24}{probe:>14.2%}{percent_or_dash(paper):>14}{knn:>10.2%}")
     if measured.relation is not None:
         lines.append(
             f"relation score, area under ROC: same image {measured.relation.auc_same_image:.3f}, "

@@ -79,10 +79,31 @@ def class_accuracy(model: Model, name: str) -> str:
     if measured is None or len(measured.class_accuracy) != len(model.classes):
         return ""
     right = measured.class_accuracy[model.classes.index(name)]
-    return (
+    text = (
         f"Its first guess is **{name}**. Of the test images that show this class, it names **{right:.0%}** right "
         f"({measured.images})."
     )
+    return f"{text} {precision}" if (precision := class_precision(model, name)) else text
+
+
+def class_precision(model: Model, name: str) -> str:
+    """Say how often the probe is right when it names a class, as Markdown; nothing where the card does not know."""
+    measured = model.evaluation
+    if measured is None or len(measured.class_precision) != len(model.classes):
+        return ""
+    right = measured.class_precision[model.classes.index(name)]
+    if right is None:
+        return ""
+    return f"When it says {name}, it is right in **{right:.0%}**, if there are as many pictures of each class."
+
+
+def refusal(model: Model, picture: np.ndarray) -> str:
+    """Say so, as Markdown, where a picture looks like nothing that the probe knows; else, or if unknown, nothing."""
+    if model.recogniser is None or model.recognises(picture)[0]:
+        return ""
+    text = "**None of these**, it seems: the picture looks like nothing that the probe has learnt from."
+    known = model.evaluation.recognition if model.evaluation else None
+    return text if known is None else f"{text} (Of test images, {known.refused:.0%} are refused so, wrongly.)"
 
 
 def card_text(model: Model) -> str:

@@ -1,21 +1,21 @@
 """All that is measured of a trained model on a labelled data set, from features that are extracted once."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from rrzoo import errors
 from rrzoo.config import Evaluation, FineTuned, MeanStd
 from rrzoo.datasets import Dataset
-from rrzoo.evaluation import fine_tuning, neighbours, probes, relation_scores
+from rrzoo.evaluation import fine_tuning, neighbours, own_probe, probes, relation_scores
 from rrzoo.evaluation.fine_tuning import Steps
 from rrzoo.evaluation.retrieval import reranked_retrieval, retrieval
 from rrzoo.features import Features
 from rrzoo.gallery import RERANKED
+from rrzoo.images import ImageArray
 from rrzoo.model import Model
 
 NEIGHBOURS = (20, 200)
@@ -29,17 +29,28 @@ Stage = Callable[[str], None]  # told which part begins
 
 
 def measure(
-    model: Model, train: Dataset, test: Dataset, stage: Stage = lambda name: None, progress: Steps | None = None
+    model: Model,
+    train: Dataset,
+    test: Dataset,
+    unknown: Mapping[str, ImageArray] | None = None,
+    stage: Stage = lambda name: None,
+    progress: Steps | None = None,
 ) -> Evaluation:
     """Measure a model: probes and neighbours are fitted to `train`, and everything is measured on `test`.
 
     Any labelled data set will do, whatever the model was trained on: images are scaled to the model's size. On the data
-    set that the model's own probe was fitted to, that probe is measured, and no other.
+    set that the model's own probe was fitted to, that probe is measured, and no other; elsewhere a new one is fitted,
+    and the own is measured beside it, on the classes in common.
+
+    Probe, neighbours and retrieval use the features as the model pools them; the paper's protocol, and relation scores,
+    those that the relation head takes.
 
     Args:
         model: the relation head is measured if it has one.
         train: labelled images.
         test: labelled images of the same classes, all of one size.
+        unknown: pictures of none of the model's classes, by what they are, to see whether it refuses them: see
+            `evaluation.unknown`. Only used with the model's own probe.
         stage: called with the name of each part when it begins.
         progress: wraps the steps over images.
 
@@ -51,16 +62,14 @@ def measure(
     begun = time.perf_counter()
     labels, test_labels = train.require_labels(), test.require_labels()
     stage("features")
-    features, test_features = (_features(model, split, progress) for split in (train, test))
+    features, test_features = (_extract(model, split, progress) for split in (train, test))
     data = features.pooled, labels, test_features.pooled, test_labels
-    unit, test_unit = (model.embed_features(one.pooled) for one in (features, test_features))
     stage("linear probe")
-    if shipped := has_probe_of(model, test):
+    if shipped := own_probe.is_of(model, test):
         l2 = model.evaluation.linear_probe_l2 if model.evaluation else None
-        right = probe_hits(model, test_features.pooled, test_labels)
-        linear_probe, class_accuracy = float(right.mean()), accuracy_by_class(right, test_labels, len(test.classes))
+        linear_probe = own_probe.accuracy(model, *data[2:])
     else:
-        l2, class_accuracy = probes.choose_l2(features.pooled, labels), ()
+        l2 = probes.choose_l2(*data[:2])
         linear_probe = probes.linear_probe_accuracy(*data, l2=l2)
     folds = None if train.folds is None else MeanStd.of(probes.linear_probe_fold_accuracies(*data, train.folds))
     stage("the paper's probe")
@@ -68,16 +77,18 @@ def measure(
     stage("few labels")
     few_labels = {f"{share:.0%}": _few_labels(data, share) for share in LABEL_SHARES}
     stage("neighbours")
-    knn = {str(k): neighbours.knn_accuracy(unit, labels, test_unit, test_labels, k) for k in NEIGHBOURS}
+    embedded, test_embedded = (model.embed_features(split.pooled) for split in (features, test_features))
+    knn = {str(k): neighbours.knn_accuracy(embedded, labels, test_embedded, test_labels, k) for k in NEIGHBOURS}
     stage("retrieval")
     reranked = None
     if not model.has_relation_head:
-        found = retrieval(test_unit, test_labels)
+        found = retrieval(test_embedded, test_labels)
     else:
         rescore = relation_scores.rescorer(model, test_features.relation)
-        found, reranked = reranked_retrieval(test_unit, test_labels, rescore, RERANKED)
+        found, reranked = reranked_retrieval(test_embedded, test_labels, rescore, RERANKED)
     stage("relation scores")
-    return Evaluation(
+    relation = relation_scores.measure(model, test, test_features.relation) if model.has_relation_head else None
+    evaluation = Evaluation(
         dataset=short_name(test.name),
         data=test.description,
         split=test.split,
@@ -87,16 +98,19 @@ def measure(
         linear_probe=linear_probe,
         linear_probe_l2=l2,
         shipped_probe=shipped,
-        class_accuracy=class_accuracy,
         paper_probe=paper_probe,
         knn=knn,
         retrieval=found,
         few_labels=few_labels,
         folds=folds,
         reranked=reranked,
-        relation=relation_scores.measure(model, test, test_features.relation) if model.has_relation_head else None,
-        seconds=round(time.perf_counter() - begun, 1),
+        relation=relation,
     )
+    stage("the model's own probe")
+    known = model.evaluation.calibration if model.evaluation else None
+    temperature = known.temperature if known else None
+    evaluation = own_probe.add(evaluation, model, test, test_features, unknown or {}, temperature)
+    return replace(evaluation, seconds=round(time.perf_counter() - begun, 1))
 
 
 def fine_tune(
@@ -118,29 +132,6 @@ def fine_tune(
         tuned[f"{share:.0%}"] = FineTuned(float(right.mean()), len(rows), epochs)
     seconds = (evaluation.seconds or 0) + time.perf_counter() - begun
     return replace(evaluation, fine_tuned=tuned, seconds=round(seconds, 1))
-
-
-def has_probe_of(model: Model, dataset: Dataset) -> bool:
-    """Say whether the model's own probe was fitted to this data set, as far as its config says."""
-    fitted = model.config.training.labelled_dataset if model.config.training else ""
-    return bool(model.classes) and dataset.classes == model.classes and dataset.name == fitted
-
-
-@torch.no_grad()
-def probe_hits(model: Model, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Say which images the model's own probe names right, bool (N,), given their pooled features, float (N, F)."""
-    assert model.probe is not None  # the caller looked
-    weight, bias = (parameter.cpu().numpy() for parameter in (model.probe.weight, model.probe.bias))
-    hits: np.ndarray = (features @ weight.T + bias).argmax(1) == labels
-    return hits
-
-
-def accuracy_by_class(right: np.ndarray, labels: np.ndarray, classes: int) -> tuple[float, ...]:
-    """Return the share of each class's images that are `right`, bool (N,); nothing where a class has no image."""
-    counts = np.bincount(labels, minlength=classes)
-    if not counts.all():
-        return ()
-    return tuple((np.bincount(labels, right, classes) / counts).tolist())
 
 
 def _check(train: Dataset, test: Dataset) -> None:
@@ -165,7 +156,7 @@ def short_name(dataset: str) -> str:
     return f"dir:{Path(dataset).name}" if dataset.startswith("dir:") else dataset
 
 
-def _features(model: Model, dataset: Dataset, progress: Steps | None) -> Features:
+def _extract(model: Model, dataset: Dataset, progress: Steps | None) -> Features:
     starts: Iterable[int] = range(0, len(dataset), AT_ONCE)
     if progress is not None:
         starts = progress(starts, -(-len(dataset) // AT_ONCE), AT_ONCE)

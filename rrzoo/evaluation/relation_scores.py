@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from rrzoo import views
-from rrzoo.config import CalibrationBin, RelationQuality
+from rrzoo.config import RelationQuality
 from rrzoo.datasets import Dataset
+from rrzoo.evaluation.calibration import calibration
 from rrzoo.images import limit_detail
 from rrzoo.model import Model
 
@@ -67,33 +68,12 @@ def view_pair_scores(model: Model, test: Dataset) -> tuple[np.ndarray, np.ndarra
     return model.relate_features(left, right), model.relate_features(left, np.roll(right, 1, axis=0))
 
 
-def calibration(scores: np.ndarray, positive: np.ndarray) -> tuple[float, tuple[CalibrationBin, ...]]:
-    """Compare scores with how often they are right.
-
-    Scores fall into 10 bins of equal width. The expected calibration error is the mean, over all pairs, of the distance
-    between mean score and share of positives of a pair's bin (Naeini, Cooper & Hauskrecht 2015).
-
-    Args:
-        scores: float (N,), 0 to 1.
-        positive: bool (N,).
-
-    Returns:
-        the error, 0 to 1, and the bins that hold pairs.
-    """
-    numbers = np.minimum((scores * BINS).astype(np.int64), BINS - 1)  # a score of 1 belongs to the last bin
-    members = [numbers == number for number in range(BINS)]
-    bins = tuple(
-        CalibrationBin(int(m.sum()), float(scores[m].mean()), float(positive[m].mean())) for m in members if m.any()
-    )
-    return sum(one.pairs * abs(one.mean_score - one.positive) for one in bins) / len(scores), bins
-
-
 def measure(model: Model, test: Dataset, features: np.ndarray) -> RelationQuality:
     """Measure the relation head on a test split, given its features, float (N, D)."""
     scores, same_class = random_pair_scores(model, features, test.require_labels())
     positive, negative = view_pair_scores(model, test)
     truth = np.arange(len(positive) + len(negative)) < len(positive)
-    error, bins = calibration(np.concatenate([positive, negative]).astype(np.float64), truth)
+    error, bins = calibration(np.concatenate([positive, negative]).astype(np.float64), truth, BINS)
     return RelationQuality(
         auc_same_image=auc(positive, negative),
         auc_same_class=auc(scores[same_class], scores[~same_class]),

@@ -6,7 +6,9 @@ from rrzoo.config import CalibrationBin, Evaluation, FineTuned, MeanStd, ModelCo
 
 KINDS = {"map": "mean average precision"}  # of retrieval measures; the others' names are words already
 PROBE = "linear probe"
+PAPER_PROBE = f"{PROBE}, the paper's (Adam, 100 epochs)"
 NEIGHBOURS = "20 nearest neighbours"
+PHOTOGRAPHS = ("stl10",)  # data sets whose images are what a visitor brings; CIFAR-10's are 32 px small
 
 
 def subject(evaluation: Evaluation, training: Training | None) -> str:
@@ -27,10 +29,11 @@ def rows(evaluation: Evaluation) -> dict[str, str]:
     l2, paper, folds = evaluation.linear_probe_l2, evaluation.paper_probe, evaluation.folds
     return (
         {PROBE if l2 is None else f"{PROBE}, L2 {l2:g}": percent(evaluation.linear_probe)}
-        | ({} if paper is None else {f"{PROBE}, the paper's (Adam, 100 epochs)": percent(paper)})
+        | ({} if paper is None else {PAPER_PROBE: percent(paper)})
         | ({} if folds is None else {f"{PROBE}, folds": _mean_std(folds, "folds")})
         | {f"{PROBE}, {share} of the labels": _mean_std(s, "draws") for share, s in evaluation.few_labels.items()}
         | {f"fine-tuning, {share} of the labels": _fine_tuned(one) for share, one in evaluation.fine_tuned.items()}
+        | _own_probe(evaluation)
         | {f"{k} nearest neighbours": percent(accuracy) for k, accuracy in evaluation.knn.items()}
         | {f"retrieval, {KINDS.get(kind, kind)}": _retrieval(evaluation, kind) for kind in evaluation.retrieval}
         | _relation(evaluation)
@@ -40,11 +43,13 @@ def rows(evaluation: Evaluation) -> dict[str, str]:
 def section(evaluations: Mapping[str, Evaluation], training: Training | None) -> str:
     """Return the section of a model's card; "" where there is no more to say than the section on accuracy does."""
     parts = []
+    has_accuracy = any(one.shipped_probe for one in evaluations.values())
     for evaluation in evaluations.values():
         figures = rows(evaluation)
-        if evaluation.shipped_probe:  # the section on accuracy has these two
-            figures.pop(next(iter(figures)))
-            figures.pop(NEIGHBOURS, None)
+        known = _own_probe(evaluation).keys() if has_accuracy else set()  # the section on accuracy has these
+        if evaluation.shipped_probe:
+            known |= {next(iter(figures)), PAPER_PROBE, NEIGHBOURS}
+        figures = {name: value for name, value in figures.items() if name not in known}
         if not figures:
             continue
         lines = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
@@ -86,12 +91,12 @@ def _cells(config: ModelConfig, evaluation: Evaluation) -> list[str]:
         "-" if training.views_seen is None else f"{training.views_seen / 1e6:.1f} M",
         "-" if training.minutes is None else f"{training.minutes:.1f}",
         percent(evaluation.linear_probe),
-        _percent_or_dash(evaluation.paper_probe),
+        percent_or_dash(evaluation.paper_probe),
         *(f"{100 * few[s].mean:.2f} ± {100 * few[s].sd:.2f}%" if s in few else "-" for s in ("1%", "10%")),
-        _percent_or_dash(tuned.accuracy if tuned else None),
-        _percent_or_dash(evaluation.knn.get("20")),
-        _percent_or_dash(evaluation.retrieval.get("map")),
-        _percent_or_dash((evaluation.reranked or {}).get("map")),
+        percent_or_dash(tuned.accuracy if tuned else None),
+        percent_or_dash(evaluation.knn.get("20")),
+        percent_or_dash(evaluation.retrieval.get("map")),
+        percent_or_dash((evaluation.reranked or {}).get("map")),
         *(
             "-" if value is None else f"{value:.3f}"
             for value in (
@@ -108,7 +113,8 @@ def percent(value: float) -> str:
     return f"{value:.2%}"
 
 
-def _percent_or_dash(value: float | None) -> str:
+def percent_or_dash(value: float | None) -> str:
+    """Return a share as `percent` does, and of an unknown one a dash."""
     return "-" if value is None else percent(value)
 
 
@@ -117,6 +123,24 @@ def _retrieval(evaluation: Evaluation, kind: str) -> str:
     if after is None:
         return percent(before)
     return f"{percent(before)}; re-ranked {percent(after)} ({100 * (after - before):+.2f})"
+
+
+def _own_probe(evaluation: Evaluation) -> dict[str, str]:
+    """Return what the card's section on accuracy has of the probe in the model."""
+    figures = {}
+    if (elsewhere := evaluation.elsewhere) is not None:
+        what = "photographs" if evaluation.dataset in PHOTOGRAPHS else "these images"
+        name = f"{what}, by the model's own probe"
+        figures[name] = f"{percent(elsewhere.accuracy)} (mean over {len(elsewhere.class_accuracy)} classes in common)"
+    if (calibration := evaluation.calibration) is not None:
+        before = calibration.error_before
+        was = "" if before is None else f"; before its temperature of {calibration.temperature:.2f} {before:.3f}"
+        figures["own probe, calibration error"] = f"{calibration.error:.3f}{was}"
+    if (recognition := evaluation.recognition) is not None:
+        figures["not recognised, test images"] = f"{percent(recognition.refused)}, wrongly"
+        for pictures, one in recognition.unknown.items():
+            figures[f"not recognised, {pictures}"] = f"{percent(one.refused)}, rightly; AUC {one.auc:.3f}"
+    return figures
 
 
 def _relation(evaluation: Evaluation) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rrzoo import errors
 
-ATTENUATION = 0.5  # t: directions are divided by the t-th power of their deviation; 0 is PCA alone, 1 is whitening
+ATTENUATION = 0.25  # t: directions are divided by the t-th power of their deviation; 0 is PCA alone, 1 is whitening
 
 
 def fit(features: np.ndarray, size: int, attenuation: float = ATTENUATION) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,8 @@ from rrzoo.images import Images
 
 RERANKED = 100  # nearest images that the relation head sorts anew
 RANDOM_PAIRS = 10_000
-# Of the vote. Leaving each of STL-10's 5,000 training images out in turn, 50 neighbours at a temperature of 0.2 are right
-# on up to 2.3 points more of them, but too unsure of it: expected calibration error 0.16 in place of 0.03.
+# Of the vote. Leaving each of STL-10's 5,000 training images out in turn, 50 neighbours at a temperature of 0.2 are
+# right on up to 2.3 points more of them, but too unsure of it: expected calibration error 0.16 in place of 0.03.
 NEIGHBOURS = 20  # k: the nearest images that vote
 TEMPERATURE = 0.07  # tau
 

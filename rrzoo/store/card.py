@@ -7,7 +7,7 @@ from rrzoo.config import Evaluation, ModelConfig, Training
 from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import report
 from rrzoo.recipes import RECIPES
-from rrzoo.store import card_training
+from rrzoo.store import card_probe, card_training
 
 HUB_DATASETS = {name: record.hub for name, record in CATALOGUE.items() if record.hub}  # where the Hub has them
 
@@ -25,8 +25,7 @@ def render(config: ModelConfig, evaluations: Mapping[str, Evaluation] | None = N
     if _relates(config):
         parts.append(_relation_scores(config, own))
     if own:
-        parts.append(_accuracy(config.name, own))
-        parts += _classes(own, config.architecture.classes)
+        parts += card_probe.sections(config.name, own, evaluations, config.architecture.classes)
     if details := report.section(evaluations, config.training):
         parts.append(details)
     parts.append(_limits(config, measured=bool(evaluations)))
@@ -170,6 +169,8 @@ def _use(config: ModelConfig) -> str:
     ]
     if classes:
         lines.append(f"model.classify(left)                 # float32 (1, {classes}): probabilities of model.classes")
+        if config.architecture.recognises:
+            lines.append("model.recognises(left)               # bool (1,): False, where it looks like none of them")
     if _relates(config):
         lines.append("score = model.relate(left, right)    # float32 (1,): are these two views of one picture?")
         if config.random_pair_scores:
@@ -184,42 +185,6 @@ def _use(config: ModelConfig) -> str:
 
 From the Hub, load it as `rrzoo.load("hub:OWNER/{config.name}@v1")`.
 """
-
-
-def _accuracy(name: str, own: Evaluation) -> str:
-    rows: dict[str, tuple[float, float | None]] = {"this model": (own.linear_probe, own.knn.get("20"))}
-    if own.untrained:
-        random, pixels = own.untrained.random_weights_linear_probe, own.untrained.raw_pixels_linear_probe
-        rows["random weights, same backbone"] = random, own.untrained.random_weights_knn
-        rows["raw pixels"] = pixels, own.untrained.raw_pixels_knn
-    table = "\n".join(
-        f"| {row} | {report.percent(probe)} | {'-' if knn is None else report.percent(knn)} |"
-        for row, (probe, knn) in rows.items()
-    )
-    l2 = "" if own.linear_probe_l2 is None else f", with L2 {own.linear_probe_l2:g}"
-    return f"""## Accuracy
-
-Measured on {own.images}: {own.test_images:,} images, n = {own.seeds} pre-training.
-
-| features | linear probe | 20 nearest neighbours |
-|---|---|---|
-{table}
-
-Linear probe: the one in the model, which `classify` uses: multinomial logistic regression on frozen features of
-{own.train_images:,} labelled training images, solved to convergence{l2} (on raw pixels, of 32 x 32 at most: 100
-iterations of L-BFGS at most). Neighbours: cosine similarity, votes weighted by exp(s / 0.07). Measure the probe again
-with `python -m rrzoo verify {name} --data`.
-"""
-
-
-def _classes(evaluation: Evaluation, classes: tuple[str, ...]) -> list[str]:
-    """Return the accuracy on each class, where it is known."""
-    if not classes or len(evaluation.class_accuracy) != len(classes):
-        return []
-    rows = "\n".join(
-        f"| {name} | {100 * right:.1f}% |" for name, right in zip(classes, evaluation.class_accuracy, strict=True)
-    )
-    return [f"Linear probe, test images of each class named right:\n\n| class | right |\n|---|---|\n{rows}\n"]
 
 
 def _limits(config: ModelConfig, measured: bool) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ from rrzoo import datasets
 from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained
 from rrzoo.datasets import Dataset
 from rrzoo.environment import machine, versions
-from rrzoo.evaluation import measure, neighbours, probes, relation_scores, whitening
+from rrzoo.evaluation import (
+    calibration,
+    measure,
+    neighbours,
+    own_probe,
+    probes,
+    recognition,
+    relation_scores,
+    whitening,
+)
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery
 from rrzoo.images import ImageArray, to_square
@@ -34,6 +44,7 @@ def export(
     folder: Path,
     untrained: Untrained | None = None,
     pretraining: Dataset | None = None,
+    unknown: Mapping[str, ImageArray] | None = None,
 ) -> Model:
     """Fit the probe on `train`, measure everything on `test`, and write the model folder.
 
@@ -46,6 +57,7 @@ def export(
         folder: to be made.
         untrained: what `measure_untrained` returned for these images and this recipe; default: it is called.
         pretraining: images that the backbone has learnt from; default: `train`.
+        unknown: pictures of none of the classes, by what they are, to measure whether the model refuses them.
 
     Returns:
         the model as it was written.
@@ -63,6 +75,7 @@ def export(
         std=source.std,
         classes=train.classes,
         aggregation=head.aggregation if head else None,
+        recognises=True,
         **recipe.changed,
     )
     model = Model(ModelConfig(name, architecture))
@@ -75,7 +88,7 @@ def export(
         random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
     if model.embedding is not None:
         _set(model.embedding, *whitening.fit(train_features.pooled, model.embedding.out_features))
-    l2 = _set_probe(model, train_features.pooled, train.require_labels())
+    l2, temperature = _set_probe(model, train_features, train.require_labels())
     model.config = ModelConfig(
         name=name,
         architecture=architecture,
@@ -87,6 +100,7 @@ def export(
         linear_probe_l2=l2,
         untrained=untrained or measure_untrained(recipe, train, test),
     )
+    evaluation = own_probe.add(evaluation, model, test, test_features, unknown or {}, temperature)
     save(model, folder, _gallery(model, train, test), evaluation)
     return load(folder)
 
@@ -107,14 +121,17 @@ def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untraine
         torch.manual_seed(0)
         random = Model(ModelConfig("random-weights", architecture))
     labels, test_labels = train.require_labels(), test.require_labels()
-    features = random.extract(train.images).pooled, labels, random.extract(test.images).pooled, test_labels
+    seen, test_seen = random.extract(train.images), random.extract(test.images)
+    features = seen.pooled, labels, test_seen.pooled, test_labels
     side = min(recipe.image_size, RAW_PIXEL_SIDE)
     pixels = _pixels(train.images, side), labels, _pixels(test.images, side), test_labels
     return Untrained(
         random_weights_linear_probe=probes.linear_probe_accuracy(*features, l2=probes.choose_l2(*features[:2])),
         random_weights_knn=neighbours.knn_accuracy(*features),
+        random_weights_paper_probe=probes.adam_probe_accuracy(seen.relation, labels, test_seen.relation, test_labels),
         raw_pixels_linear_probe=probes.linear_probe_accuracy(*pixels, RAW_PIXEL_ITERATIONS),
         raw_pixels_knn=neighbours.knn_accuracy(*pixels),
+        raw_pixels_paper_probe=probes.adam_probe_accuracy(*pixels),
     )
 
 
@@ -137,11 +154,20 @@ def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Da
     )
 
 
-def _set_probe(model: Model, features: np.ndarray, labels: np.ndarray) -> float:
-    """Fit the model's probe, and return its regulariser, chosen on held-out rows."""
-    l2 = probes.choose_l2(features, labels)
-    _set(model.require_probe(), *probes.fit_linear_probe(features, labels, len(model.classes), l2=l2))
-    return l2
+def _set_probe(model: Model, features: Features, labels: np.ndarray) -> tuple[float, float]:
+    """Fit the model's probe and its recogniser.
+
+    Returns:
+        the probe's regulariser, chosen on held-out rows, and the temperature that its logits are divided by, which is
+        fitted to those of held-out rows.
+    """
+    l2 = probes.choose_l2(features.pooled, labels)
+    held_out = calibration.held_out_logits(features.pooled, labels, l2)
+    temperature = calibration.fit_temperature(held_out, labels)
+    weight, bias = probes.fit_linear_probe(features.pooled, labels, len(model.classes), l2=l2)
+    _set(model.require_probe(), weight / temperature, bias / temperature)
+    recognition.fit(model.require_recogniser(), features.relation, held_out / temperature)
+    return l2, temperature
 
 
 @torch.no_grad()
@@ -154,7 +180,6 @@ def _evaluate(
     model: Model, train_features: Features, test_features: Features, train: Dataset, test: Dataset
 ) -> Evaluation:
     labels, test_labels = train.require_labels(), test.require_labels()
-    right = measure.probe_hits(model, test_features.pooled, test_labels)
     k = neighbours.NEIGHBOURS
     unit, test_unit = (model.embed_features(one.pooled) for one in (train_features, test_features))
     return Evaluation(
@@ -164,9 +189,9 @@ def _evaluate(
         train_images=len(train),
         test_images=len(test),
         classes=len(test.classes),
-        linear_probe=float(right.mean()),
+        linear_probe=own_probe.accuracy(model, test_features.pooled, test_labels),
         shipped_probe=True,
-        class_accuracy=measure.accuracy_by_class(right, test_labels, len(model.classes)),
+        paper_probe=probes.adam_probe_accuracy(train_features.relation, labels, test_features.relation, test_labels),
         knn={str(k): neighbours.knn_accuracy(unit, labels, test_unit, test_labels, k)},
         relation=relation_scores.measure(model, test, test_features.relation) if model.has_relation_head else None,
     )

@@ -7,7 +7,6 @@ import torch
 import rrzoo
 import rrzoo.datasets
 from rrzoo import views
-from rrzoo.config import CalibrationBin
 from rrzoo.evaluation import relation_scores
 
 
@@ -15,23 +14,6 @@ def test_auc_equals_counting_pairs(random: np.random.Generator) -> None:
     positive, negative = random.integers(0, 9, 60) / 8, random.integers(0, 7, 70) / 8  # with ties
     counted = np.mean([(p > n) + (p == n) / 2 for p in positive for n in negative])
     assert relation_scores.auc(positive, negative) == pytest.approx(counted)
-
-
-def test_calibration_in_closed_form() -> None:
-    """8 pairs at 0.75, 2 of them positive: |0.75 - 0.25|; 4 at 0.125, 1 positive: |0.125 - 0.25|; 4 at 1, all: 0."""
-    scores = np.repeat([0.75, 0.125, 1.0], [8, 4, 4])
-    positive = np.concatenate([np.arange(8) < 2, np.arange(4) < 1, np.ones(4, bool)])
-    error, bins = relation_scores.calibration(scores, positive)
-    assert error == pytest.approx((8 * 0.5 + 4 * 0.125) / 16)
-    assert bins == (CalibrationBin(4, 0.125, 0.25), CalibrationBin(8, 0.75, 0.25), CalibrationBin(4, 1.0, 1.0))
-
-
-def test_scores_that_are_probabilities_are_calibrated(random: np.random.Generator) -> None:
-    scores = random.random(200_000)
-    positive = random.random(200_000) < scores
-    assert relation_scores.calibration(scores, positive)[0] < 0.01
-    overconfident = np.where(scores < 0.5, scores / 2, (1 + scores) / 2)  # mean distance: 1/8
-    assert relation_scores.calibration(overconfident, positive)[0] == pytest.approx(0.125, abs=0.01)
 
 
 def test_pairs_of_views_are_those_described(model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,18 @@ import rrzoo
 from rrzoo import errors, hub, records, zoo
 from rrzoo.config import (
     CalibrationBin,
+    Elsewhere,
     Evaluation,
     Evaluations,
     FineTuned,
     MeanStd,
     ModelConfig,
+    ProbeCalibration,
+    Recognition,
+    Refused,
     RelationQuality,
     Training,
+    Untrained,
 )
 from rrzoo.evaluation import report
 from rrzoo.store import card, evaluation_file, format_1, golden, model_folder
@@ -219,6 +224,100 @@ def test_a_card_shows_one_linear_probe_a_data_set(folder: Path) -> None:
     assert text.count("| linear probe, L2") == 1  # of the transfer
     assert text.count("61.25%") == 1
     assert "solved to convergence, with L2 1e-05 " in text
+
+
+OWN = dataclasses.replace(
+    TRANSFER,
+    dataset="cifar10",
+    data="CIFAR-10",
+    classes=10,
+    linear_probe=0.6125,
+    paper_probe=0.5875,
+    shipped_probe=True,
+    class_accuracy=tuple(number / 10 for number in range(10)),
+    class_precision=(None, *(number / 20 for number in range(9))),
+    calibration=ProbeCalibration(0.0123, 1.31, 0.0789),
+    recognition=Recognition(0.051, {"noise": Refused(500, 0.91, 0.987)}),
+    untrained=Untrained(0.41, 0.39, 0.40, 0.36, 0.38, 0.37),
+)
+PHOTOGRAPHS = dataclasses.replace(
+    TRANSFER, dataset="stl10", data="STL-10", elsewhere=Elsewhere(7_200, 0.49, {"airplane": 0.6, "automobile": 0.38})
+)
+
+
+def test_the_card_says_what_the_probe_is_worth(folder: Path) -> None:
+    evaluation_file.add(folder, OWN)
+    evaluation_file.add(folder, PHOTOGRAPHS)
+    text = (folder / "README.md").read_text()
+    for part in (
+        "| features | linear probe | the paper's probe | 20 nearest neighbours |",
+        "| this model | 61.25% | 58.75% | 40.00% |",
+        "| random weights, same backbone | 41.00% | 38.00% | 39.00% |",
+        "| raw pixels | 40.00% | 37.00% | 36.00% |",
+        "| airplane | 0.0% | - |",
+        "| truck | 90.0% | 40.0% |",
+        "0.012. Before a temperature was fitted, 1.31 on held-out training images, it was\n0.079.",
+        "| STL-10, test split | 49.00% | 2 | 7,200 |",
+        "of the test images 5.1% are refused",
+        "| noise | 91.0% | 0.987 | 500 |",
+    ):
+        assert part in text
+        assert text.count(part) == 1
+    assert evaluations(folder) == {"cifar10": OWN, "stl10": PHOTOGRAPHS}
+
+
+def test_the_terminal_says_what_the_probe_is_worth() -> None:
+    rows = report.rows(OWN) | report.rows(PHOTOGRAPHS)
+    assert rows["own probe, calibration error"] == "0.012; before its temperature of 1.31 0.079"
+    assert rows["not recognised, test images"] == "5.10%, wrongly"
+    assert rows["not recognised, noise"] == "91.00%, rightly; AUC 0.987"
+    assert rows["photographs, by the model's own probe"] == "49.00% (mean over 2 classes in common)"
+    small = report.rows(dataclasses.replace(PHOTOGRAPHS, dataset="cifar10"))
+    assert "these images, by the model's own probe" in small
+
+
+HOSTILE = {
+    "class_precision": ["half", [None, "x"], {}, 0.5],
+    "calibration": ["good", {"temperature": 2}, [], {"error": "NaN"}, {"error": None}],
+    "elsewhere": [{"images": 7}, 3, {"images": 7, "accuracy": [0.5]}],
+    "recognition": ["never", {"unknown": {}}, {"refused": {}}],
+    "untrained": [{"random_weights_linear_probe": 0.4}, [], "none"],
+}
+
+
+@pytest.mark.parametrize("field", HOSTILE)
+def test_what_cannot_be_read_is_not_known(folder: Path, field: str) -> None:
+    """A field of another form costs that figure alone: the others, the model and its card stay."""
+    evaluation_file.add(folder, OWN)
+    path = folder / "evaluation.json"
+    content = json.loads(path.read_text())
+    default = next(one.default for one in dataclasses.fields(Evaluation) if one.name == field)
+    for value in HOSTILE[field]:
+        content["evaluations"]["cifar10"][field] = value
+        path.write_text(json.dumps(content))
+        known = evaluations(folder)["cifar10"]
+        assert known == dataclasses.replace(OWN, **{field: default})
+        assert "None" not in card.render(config_of(folder), {"cifar10": known})
+
+
+def test_figures_of_before_are_read_without_what_was_not_measured_then(folder: Path) -> None:
+    """What ships was measured by an earlier version of rrzoo: half of the figures, the rest is not known."""
+    evaluation_file.add(folder, OWN)
+    path = folder / "evaluation.json"
+    content = json.loads(path.read_text())
+    one = content["evaluations"]["cifar10"]
+    for field in ("class_precision", "calibration", "elsewhere", "recognition", "paper_probe"):
+        del one[field]
+    one["untrained"] = {key: value for key, value in one["untrained"].items() if "paper" not in key}
+    path.write_text(json.dumps(content))
+    known = evaluations(folder)["cifar10"]
+    assert known.untrained == Untrained(0.41, 0.39, 0.40, 0.36)
+    text = card.render(config_of(folder), {"cifar10": known})
+    assert "| this model | 61.25% | - | 40.00% |" in text
+    assert "| raw pixels | 40.00% | - | 36.00% |" in text
+    assert "| truck | 90.0% | - |" in text
+    for claim in ("None", "## Pictures of none", "How far its probabilities"):
+        assert claim not in text
 
 
 def test_fine_tuning_names_its_optimiser(folder: Path) -> None:

@@ -30,7 +30,8 @@ def classify_tab(context: Context) -> gr.Tab:
         worth = ""
         if model.classes:
             first = model.classes[int(model.classify(picture)[0].argmax())]
-            worth = f"{about.class_accuracy(model, first)} {about.probe(model)}"
+            said = (about.refusal(model, picture), about.class_accuracy(model, first), about.probe(model))
+            worth = " ".join(part for part in said if part)
         if not gallery.classes:
             hits = context.search(picture, SHOWN, False, model_name)
             verdict = "The pictures of the gallery whose features are nearest:"

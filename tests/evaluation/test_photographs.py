@@ -1,0 +1,43 @@
+"""A visitor's pictures are sharper than what models learn from: real photographs, and the same ones made less sharp."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import rrzoo
+from conftest import REAL_DATA, need
+from rrzoo import datasets
+from rrzoo.evaluation import own_probe
+from rrzoo.images import to_square
+
+LEARNT_FROM = 32  # px, side of CIFAR-10's images
+SOURCE_SIZE = 28  # px: CIFAR-10's are softer than pictures that are reduced to 32 px
+
+
+@pytest.fixture(scope="module")
+def photographs() -> datasets.Dataset:
+    """Some of STL-10's: not of the test split, by which nothing may be chosen."""
+    need((REAL_DATA / "stl10").is_dir(), f"STL-10's labelled images in {REAL_DATA}/stl10")
+    train = datasets.load("stl10", "train", REAL_DATA)
+    return replace(train, images=train.images[:1500], labels=train.require_labels()[:1500])
+
+
+def accuracy(model: rrzoo.Model, images: np.ndarray, photographs: datasets.Dataset) -> float:
+    answers = model.classify(images).argmax(1)
+    found = own_probe.elsewhere(model, replace(photographs, images=images), answers)
+    assert found is not None
+    assert len(found.class_accuracy) == 9
+    return found.accuracy
+
+
+def test_sharp_photographs_are_named_as_well_as_blurred_ones(photographs: datasets.Dataset) -> None:
+    """Blurred to the resolution of what was learnt from. Without `source_size`, sharpness costs nine points."""
+    shipped = rrzoo.load("conv4-cifar10")
+    architecture = replace(shipped.config.architecture, source_size=SOURCE_SIZE)
+    model = rrzoo.Model(replace(shipped.config, architecture=architecture))
+    model.load_state_dict(shipped.state_dict())
+    sharp = np.asarray(photographs.images[:])
+    blurred = to_square(to_square(sharp, LEARNT_FROM), sharp.shape[1])
+    assert accuracy(model, sharp, photographs) >= accuracy(model, blurred, photographs) - 0.005
+    assert accuracy(model, sharp, photographs) > 0.45

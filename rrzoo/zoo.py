@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from rrzoo import datasets, errors, hub
+from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.gallery import Gallery, storage
 from rrzoo.model import Model
 from rrzoo.progress import OnProgress
@@ -19,6 +20,9 @@ from rrzoo.store import evaluation_file, model_folder
 from rrzoo.store.load import load as load_folder
 
 SHIPPED = Path(__file__).parent / "models"
+PHOTOGRAPHS, OTHERS, COMPARISON = "for photographs", "others", "comparison of tasks"  # headings of `groups`
+PHOTOGRAPHS_MEASURED = "stl10"  # the data set whose accuracy says what a model is worth on photographs
+FALLBACK = "conv4-cifar10"
 
 T = TypeVar("T")
 
@@ -122,21 +126,60 @@ def find(name: str) -> Path:
 
 
 def list_models() -> dict[str, str]:
-    """Return the models at hand: name -> one line about it."""
-    lines = {}
+    """Return the models at hand: name -> one line about it; those for photographs first, see `groups`."""
+    return {name: line for group in groups().values() for name, line in group.items()}
+
+
+def groups() -> dict[str, dict[str, str]]:
+    """Return the models at hand by what they are for: heading -> name -> one line about it.
+
+    Those whose probe was measured on STL-10's photographs come first, the most accurate one at their head; then the
+    others, by name; then those whose recipes compare pretext tasks on one budget, and whose names end with their task.
+    """
+    rated: dict[str, float] = {}
+    lines: dict[str, dict[str, str]] = {PHOTOGRAPHS: {}, OTHERS: {}, COMPARISON: {}}
     for name, folder in _folders().items():
         try:
             config = model_folder.read_config(folder)
         except errors.ModelFolderError as problem:
-            lines[name] = f"can't be read: {problem}"
+            lines[OTHERS][name] = f"can't be read: {problem}"
             continue
-        parts = [f"{config.architecture.backbone}, {config.architecture.image_size} px"]
-        if config.training:
-            parts.append(config.training.origin)
-        if evaluation := evaluation_file.own(folder, config):
+        measured = evaluation_file.known(folder, config)
+        if name in RECIPES and name.endswith(f"-{RECIPES[name].pretext}"):
+            group = COMPARISON
+        elif (on_photographs := measured.get(PHOTOGRAPHS_MEASURED)) is not None:
+            group, rated[name] = PHOTOGRAPHS, on_photographs.linear_probe
+        else:
+            group = OTHERS
+        lines[group][name] = _line(config, measured)
+    lines[PHOTOGRAPHS] = dict(sorted(lines[PHOTOGRAPHS].items(), key=lambda item: -rated[item[0]]))
+    return {heading: group for heading, group in lines.items() if group}
+
+
+def _line(config: ModelConfig, measured: Mapping[str, Evaluation]) -> str:
+    parts = [f"{config.architecture.backbone}, {config.architecture.image_size} px"]
+    if config.training:
+        parts.append(config.training.origin)
+    for evaluation in measured.values():
+        if evaluation.shipped_probe:
             parts.append(f"linear probe {evaluation.linear_probe:.1%} on {evaluation.images}")
-        lines[name] = "; ".join(parts)
-    return lines
+    return "; ".join(parts)
+
+
+def best_model() -> str:
+    """Return the name of the model that a newcomer meets: the one whose own probe is the most accurate on STL-10.
+
+    Where no model has such a probe, it is conv4-cifar10.
+    """
+    best, most = FALLBACK, 0.0
+    for name, folder in _folders().items():
+        try:
+            own = evaluation_file.own(folder, model_folder.read_config(folder))
+        except errors.ModelFolderError:
+            continue
+        if own is not None and own.dataset == PHOTOGRAPHS_MEASURED and own.linear_probe > most:
+            best, most = name, own.linear_probe
+    return best
 
 
 def gallery_folder(model: str, gallery: str) -> Path:

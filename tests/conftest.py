@@ -23,8 +23,11 @@ from PIL import Image
 
 import rrzoo
 from rrzoo import commands, datasets
+from rrzoo.datasets import stl10
 from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.datasets.dataset import Decoding, Record
+from rrzoo.gallery.pictures import NoPictures
+from rrzoo.gallery.rows import Rows, Split
 from rrzoo.store.save import save
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ LEFT = re.compile("AbortError|Connection errored out")  # what Gradio logs of a 
 CHROMIUM = Path("/usr/bin/chromium")
 START = 120  # seconds that a server may take on a busy machine
 OTHER_MODEL = "conv4-random"  # a second model of the demo's zoo
+PHOTO_MODEL = "conv4-photographs"  # a third one, whose gallery is of STL-10's photographs, which are not at hand
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -170,14 +174,28 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the demo runs: its log, uploads/, and zoo/ with a second model, one of random weights."""
+    """Where the demo runs: its log, uploads/, an empty data/, and zoo/ with two more models, of random weights."""
     folder = tmp_path_factory.mktemp("demo")
     shipped = rrzoo.load("conv4-cifar10").config
+    architecture = replace(shipped.architecture, embedding_size=16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         other = rrzoo.Model(replace(shipped, name=OTHER_MODEL, training=None, random_pair_scores=()))
+        photo = rrzoo.Model(replace(shipped, name=PHOTO_MODEL, architecture=architecture, training=None))
     save(other, folder / "zoo" / OTHER_MODEL)
+    save(photo, folder / "zoo" / PHOTO_MODEL, photo_gallery(photo))
     return folder
+
+
+def photo_gallery(model: rrzoo.Model) -> rrzoo.Gallery:
+    """Return a gallery of as many rows as STL-10 has photographs, drawn at random, that can't re-rank."""
+    splits = tuple(Split("stl10", split, CATALOGUE["stl10"].splits[split]) for split in ("train", "test"))
+    count = sum(one.rows for one in splits)
+    unit = np.random.default_rng(5).normal(size=(count, 16)).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    sources = tuple(source for one in splits for source in one.sources)
+    rows = Rows(unit, np.ones(count, np.float32), np.arange(count) % 10, sources, None, None, splits=splits)
+    return rrzoo.Gallery(model, rows, stl10.CLASSES, "STL-10", NoPictures("not at hand"))
 
 
 @pytest.fixture(scope="session")
@@ -186,6 +204,7 @@ def server(demo_folder: Path) -> Iterator[str]:
     port = free_port()
     environment = os.environ | {
         "RRZOO_ZOO": str(demo_folder / "zoo"),
+        "RRZOO_DATA": str(demo_folder / "data"),
         "GRADIO_TEMP_DIR": str(demo_folder / "uploads"),
         "HTTP_PROXY": "http://127.0.0.1:9",  # nothing answers there: a request to another host would fail
         "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -193,7 +212,8 @@ def server(demo_folder: Path) -> Iterator[str]:
     }
     written = demo_folder / "log"
     with written.open("w") as log:
-        process = subprocess.Popen(app("--port", str(port)), env=environment, cwd=demo_folder, stdout=log, stderr=log)
+        command = app("--port", str(port), "--model", "conv4-cifar10")
+        process = subprocess.Popen(command, env=environment, cwd=demo_folder, stdout=log, stderr=log)
     try:
         for _ in range(START * 5):
             if process.poll() is not None:

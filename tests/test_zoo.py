@@ -1,7 +1,9 @@
 """Finding models by name."""
 
+import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from PIL import Image
 
 import rrzoo
 from rrzoo import errors, zoo
+from rrzoo.pretext import TASKS
+from rrzoo.store import evaluation_file, model_folder
 
 
 def test_the_local_zoo_comes_before_the_package(tmp_path: Path) -> None:
@@ -50,6 +54,42 @@ def test_list_models() -> None:
     models = rrzoo.list_models()
     assert models["conv4-broken"].startswith("can't be read")
     assert set(models) == {"conv4-broken", *(path.name for path in zoo.SHIPPED.iterdir())}
+
+
+def measured_copy(name: str, dataset: str, linear_probe: float, shipped_probe: bool = True) -> None:
+    """Put a model into the local zoo whose probe named so many of a data set's test images right."""
+    folder = Path(os.environ["RRZOO_ZOO"]) / name
+    shutil.copytree(zoo.SHIPPED / "conv4-cifar10", folder)
+    config = model_folder.read_config(folder)
+    own = evaluation_file.own(folder, config)
+    assert own is not None
+    evaluation_file.add(folder, replace(own, dataset=dataset, linear_probe=linear_probe, shipped_probe=shipped_probe))
+    if shipped_probe:  # the copy's own figure, of another data set
+        content = json.loads((folder / "evaluation.json").read_text())
+        content["evaluations"].pop("cifar10")
+        (folder / "evaluation.json").write_text(json.dumps(content))
+
+
+def test_newcomers_meet_models_for_photographs_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = [path.name for path in zoo.SHIPPED.iterdir()]
+    compared = sorted(name for name in shipped if name.rpartition("-")[2] in TASKS)
+    assert len(compared) == 11
+    before = set(zoo.groups().get(zoo.PHOTOGRAPHS, {}))
+    measured_copy("a-stl10", "stl10", 0.95)
+    measured_copy("b-stl10", "stl10", 0.97)
+    measured_copy("c-cifar10", "stl10", 0.99, shipped_probe=False)  # measured there, but its classes are CIFAR-10's
+    measured_copy("d-cifar10", "cifar10-lt", 0.999)
+    groups = zoo.groups()
+    assert [*groups][-1] == zoo.COMPARISON
+    assert [*groups[zoo.PHOTOGRAPHS]][:3] == ["c-cifar10", "b-stl10", "a-stl10"]
+    assert set(groups[zoo.PHOTOGRAPHS]) == {"a-stl10", "b-stl10", "c-cifar10"} | before
+    assert [*groups[zoo.COMPARISON]] == compared
+    assert "d-cifar10" in groups[zoo.OTHERS]
+    assert [*rrzoo.list_models()] == [name for group in groups.values() for name in group]
+    assert zoo.best_model() == "b-stl10"
+    monkeypatch.setattr(zoo, "SHIPPED", zoo.SHIPPED / "none")
+    shutil.rmtree(os.environ["RRZOO_ZOO"])
+    assert zoo.best_model() == zoo.FALLBACK
 
 
 def test_a_folder_of_images_may_hold_a_manifest_of_its_own(model: rrzoo.Model, tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ import sys
 from rrzoo import errors
 from rrzoo.commands import starting
 
-DEFAULT_MODEL = "conv4-cifar10"
 STOPPED = "nothing was kept"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("--model", metavar="NAME", default=DEFAULT_MODEL, help=f"model to show ({DEFAULT_MODEL})")
+    parser.add_argument("--model", metavar="NAME", help="model to show (the most accurate one at hand on STL-10)")
     parser.add_argument(
         "--gallery",
         metavar="NAME|FOLDER",
@@ -46,7 +45,8 @@ def run(options: argparse.Namespace) -> None:
             model = zoo.load(name)
             return model, zoo.open_gallery(model, options.gallery) if options.gallery else model.gallery()
 
-        load(options.model)
+        default = options.model or zoo.best_model()
+        load(default)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed
         os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request to other hosts
         folder = uploads.private_folder(os.environ.get("GRADIO_TEMP_DIR"))
@@ -54,6 +54,6 @@ def run(options: argparse.Namespace) -> None:
         from rrzoo.demo import page  # Gradio reads both as it loads
 
         torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
-        blocks = page.build(options.model, load)
+        blocks = page.build(default, load)
         page.protect(blocks, folder)
     page.serve(blocks, options.host, options.port, options.mcp)

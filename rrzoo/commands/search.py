@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 
 from rrzoo import zoo
 from rrzoo.commands.progress import image_bar, mover
@@ -32,6 +33,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         gallery = model.gallery()
     (hits,) = gallery.search(options.image, options.k, options.rerank)
+    if gallery.no_pictures:
+        print(gallery.no_pictures, file=sys.stderr)
     if options.json:
         fields = ("score", "relation", "label", "source")
         print(json.dumps([{field: getattr(hit, field) for field in fields} for hit in hits], indent=1))

@@ -6,7 +6,7 @@ import numpy as np
 
 from rrzoo import errors, zoo
 from rrzoo.config import Training
-from rrzoo.gallery import Gallery
+from rrzoo.gallery import Gallery, Vote
 from rrzoo.model import Model
 from rrzoo.store import card, evaluation_file, model_folder
 
@@ -35,10 +35,27 @@ def _images(training: Training) -> str:
 
 
 def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
-    """Say in which pictures a search looked, as Markdown."""
+    """Say in which pictures a search looked, and what its scores are worth, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
-    by = "relation score, 0 to 1" if rerank else "cosine similarity, at most 1"
-    return f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and {by}"
+    text = f"**{model.name}**: nearest of {len(gallery):,} pictures{of}, with label and "
+    if rerank:
+        return f"{text}relation score, 0 to 1"
+    text += "cosine similarity, 1 for the same picture"
+    random = gallery.random_scores()
+    if len(random) == 0:
+        return text
+    median, high = np.percentile(random, (50, 99))
+    return f"{text}. Half of all pairs of these pictures have more than {median:.2f}, 1% more than {high:.2f}."
+
+
+def vote(gallery: Gallery, vote: Vote) -> str:
+    """Say what a picture's nearest pictures say of its class, as Markdown."""
+    of = f" of {html.escape(gallery.description)}" if gallery.description else ""
+    return (
+        f"Its neighbours say: **{html.escape(vote.label)}**, with {vote.probabilities.max():.0%} of their votes, which "
+        f"weigh the more the nearer they are. {len(vote.speakers)} of the {len(vote.neighbours)} nearest labelled "
+        f"pictures{of} are of this class; the nearest of them:"
+    )
 
 
 def probe(model: Model) -> str:
@@ -95,14 +112,27 @@ def card_text(model: Model) -> str:
     return card.render(model.config, evaluations).split("---\n", 2)[2]
 
 
+def model_choices() -> list[tuple[str, str]]:
+    """Return the models at hand, those for photographs first, as (what a list shows, name)."""
+    groups = zoo.groups()
+    return [
+        (f"{name} ({heading})" if heading == zoo.COMPARISON else name, name)
+        for heading, group in groups.items()
+        for name in group
+    ]
+
+
 def models_table(chosen: str) -> str:
-    """List the zoo as a table, `chosen` marked."""
-    rows = "".join(_row(name, line, name == chosen) for name, line in zoo.list_models().items())
+    """List the zoo as a table, by what models are for, `chosen` marked."""
     heads = ("model", "learnt from", "pretext task", "linear probe", "20-NN", "measured on", "weights")
     head = "".join(f'<th scope="col">{title}</th>' for title in heads)
+    bodies = ""
+    for heading, group in zoo.groups().items():
+        rows = "".join(_row(name, line, name == chosen) for name, line in group.items())
+        bodies += f'<tbody><tr><th scope="rowgroup" colspan="{len(heads)}">{heading}</th></tr>{rows}</tbody>'
     return (
         f'<div class="wide"><table class="models" aria-label="The models at hand"><thead><tr>{head}</tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="hint">A click on a name chooses the model for all tabs; its '
+        f'{bodies}</table></div><p class="hint">A click on a name chooses the model for all tabs; its '
         "card is below.</p>"
     )
 

@@ -1,27 +1,30 @@
 """What the tabs share: the models at hand, the search, and the clay figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from rrzoo import errors
 from rrzoo.demo import drawing, relating
 from rrzoo.demo.components import clickable, clicked_index, errors_as_toasts
-from rrzoo.gallery import Gallery
+from rrzoo.gallery import Gallery, Hit
 from rrzoo.model import Model
 
 HITS = 12
 MOST_HITS = 48
 
-Results = tuple[list[tuple[Image.Image, str]], list[int]]  # pictures with captions; their rows in the gallery
 
-
-def results_grid(results: Results, name: str) -> str:
-    """Draw the results of a search."""
-    return drawing.grid([picture for picture, _ in results[0]], [caption for _, caption in results[0]], name)
+def hits_grid(gallery: Gallery, hits: Sequence[Hit], name: str, by_relation: bool = False) -> str:
+    """Draw what a search found: each picture with its label and score, or what there is to say where it is absent."""
+    captions = []
+    for hit in hits:
+        score = f"relation {hit.relation:.2f}" if by_relation else f"{hit.score:.2f}"
+        source = f" · {hit.source}" if hit.thumbnail is None else ""
+        captions.append(f"{hit.label or hit.source} · {score}{source}")
+    absent = drawing.notice(gallery.no_pictures) if gallery.no_pictures else ""
+    return absent + drawing.grid([hit.thumbnail for hit in hits], captions, name)
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,16 @@ class Context:
     figures: list[np.ndarray]  # clay figures, uint8 (96, 96, 3), one of each class and then others
     class_names: list[str]  # of the figures
 
-    @errors_as_toasts
-    def search(self, picture: np.ndarray, k: int, rerank: bool, model_name: str) -> Results:
-        """Find the pictures of the gallery that are most like this one, nearest first.
+    def search(self, picture: np.ndarray, k: int, rerank: bool, model_name: str) -> list[Hit]:
+        """Find the pictures of a model's gallery that are most like this one, nearest first: k, or k best of 100.
 
-        Args:
-            picture: the picture to search with.
-            k: number of results.
-            rerank: sort the nearest pictures by the relation head's score.
-            model_name: a model of the zoo.
+        Raises:
+            errors.ArgumentError: k is not 1 to 48, or the gallery can't re-rank and is asked to.
         """
         if not 1 <= k <= MOST_HITS:
             raise errors.ArgumentError(f"k is {k}: ask for 1 to {MOST_HITS} results")
-        _, gallery = self.get_model(model_name)
-        (hits,) = gallery.search(picture, int(k), rerank)
-        scores = [f"relation {hit.relation:.2f}" if rerank else f"{hit.score:.2f}" for hit in hits]
-        pictures = [(hit.thumbnail, f"{hit.label or hit.source} · {s}") for hit, s in zip(hits, scores, strict=True)]
-        return pictures, [hit.row for hit in hits]
+        (hits,) = self.get_model(model_name)[1].search(picture, int(k), rerank)
+        return hits
 
     def examples(self, target: gr.Image, elem_id: str) -> None:
         """Offer the clay figures; a click puts one into `target`."""

@@ -25,11 +25,13 @@ def image(picture: np.ndarray | Image.Image, alt: str) -> str:
     return f'<img src="{data_uri(picture)}" alt="{html.escape(alt)}">'
 
 
-def grid(pictures: Sequence[np.ndarray | Image.Image], captions: Sequence[str], name: str, small: bool = False) -> str:
+def grid(
+    pictures: Sequence[np.ndarray | Image.Image | None], captions: Sequence[str], name: str, small: bool = False
+) -> str:
     """Draw pictures as buttons that send their number, from 0, when clicked; a small grid hides its captions.
 
     Args:
-        pictures: N.
+        pictures: N; of None, the caption stands alone, and is no button.
         captions: N lines, the alternative texts too.
         name: what the pictures are, for those who don't see them.
         small: as a row of examples.
@@ -37,6 +39,9 @@ def grid(pictures: Sequence[np.ndarray | Image.Image], captions: Sequence[str], 
     cells = ""
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         text = html.escape(caption)
+        if picture is None:
+            cells += f'<li class="alone"><span>{text}</span></li>'
+            continue
         visible = "" if small else f"<span>{text}</span>"
         cells += f'<li><button type="button" data-index="{number}" title="{text}">{image(picture, caption)}{visible}'
         cells += "</button></li>"

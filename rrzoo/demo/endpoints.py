@@ -36,7 +36,8 @@ def add_endpoints(page: gr.Blocks, get_model: Callable[[str], tuple[Model, Galle
         """Find the pictures of the gallery that are most like this one, best first.
 
         Each has a score (cosine similarity, -1 to 1), a relation (how strongly the relation head takes the two
-        pictures for views of one, 0 to 1), a label or null, a source, and an image, a data: URL of its thumbnail.
+        pictures for views of one, 0 to 1, or null), a label or null, a source, and an image, a data: URL of its
+        thumbnail, or null where the gallery's pictures are not on this machine.
 
         Args:
             picture: the picture to search with.
@@ -51,9 +52,11 @@ def add_endpoints(page: gr.Blocks, get_model: Callable[[str], tuple[Model, Galle
         results = [{name: getattr(hit, name) for name in ("score", "relation", "label", "source")} for hit in hits]
         if images:
             for result, hit in zip(results, hits, strict=True):
-                file = io.BytesIO()
-                hit.thumbnail.save(file, "WEBP", quality=85)
-                result["image"] = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+                result["image"] = None
+                if hit.thumbnail is not None:
+                    file = io.BytesIO()
+                    hit.thumbnail.save(file, "WEBP", quality=85)
+                    result["image"] = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
         return results
 
     def classify(picture: np.ndarray, model: str = default) -> dict[str, float]:

@@ -68,7 +68,7 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
             with gr.Column(scale=3, min_width=320):
                 introduction = gr.Markdown(about.introduction(model))
             with gr.Column(scale=1, min_width=240):
-                model_choice = gr.Dropdown([*zoo.list_models()], value=default, label="Model", elem_id="model")
+                model_choice = gr.Dropdown(about.model_choices(), value=default, label="Model", elem_id="model")
         context = Context(get_model, default, model_choice, figures, class_names)
         with gr.Tabs() as tabs:
             every_tab = [

@@ -5,7 +5,7 @@ import html
 
 import numpy as np
 
-from rrzoo import errors
+from rrzoo import datasets, errors
 from rrzoo.demo import drawing
 from rrzoo.demo.learning import random_views
 from rrzoo.evaluation.explain import relation_maps
@@ -98,14 +98,32 @@ def reference_scores(model: Model, gallery: Gallery) -> tuple[np.ndarray, np.nda
     return same, model.relate_features(features[left], features[right])
 
 
+def _reference(model: Model, gallery: Gallery) -> tuple[Gallery, str]:
+    """Return pictures to set a score against, and what they are: the gallery's, or clay figures where it lacks some."""
+    if gallery.can_rerank and not gallery.no_pictures:
+        return gallery, "the gallery"
+    return _clay_figures(model), "clay figures"
+
+
+@functools.lru_cache(maxsize=8)
+def _clay_figures(model: Model) -> Gallery:
+    clay = datasets.load("clay10", "test")
+    return Gallery.from_images(model, list(clay.images[:: len(clay) // VIEWED]))
+
+
 def histograms(model: Model, gallery: Gallery, score: float) -> str:
-    """Draw where a score lies among scores of random pairs of a gallery and of views of one picture, as SVG."""
+    """Draw where a score lies among scores of random pairs of a gallery and of views of one picture, as SVG.
+
+    Where the gallery's pictures, or their features for the relation head, are not at hand, clay figures stand in for
+    them, and the drawing says so.
+    """
 
     def place(scores: np.ndarray) -> np.ndarray:
         safe = np.clip(scores.astype(np.float64), 1e-9, 1 - 1e-9)
         return np.clip(np.log(safe / (1 - safe)), -LOGIT, LOGIT)
 
-    same, other = reference_scores(model, gallery)
+    reference, pictures = _reference(model, gallery)
+    same, other = reference_scores(model, reference)
     bars = []
     for name, scores in (("other", other), ("same", same)):
         shares = np.histogram(place(scores), BINS, (-LOGIT, LOGIT))[0] / len(scores)
@@ -115,7 +133,7 @@ def histograms(model: Model, gallery: Gallery, score: float) -> str:
     at = 20 + 440 * (float(place(np.array([score]))[0]) + LOGIT) / (2 * LOGIT)
     above_other, above_same = float((other < score).mean()), float((same < score).mean())
     label = (
-        f"Above {above_other:.0%} of random pairs of the gallery, and above {above_same:.0%} of pairs of views of one "
+        f"Above {above_other:.0%} of random pairs of {pictures}, and above {above_same:.0%} of pairs of views of one "
         "of its pictures"
     )
     return (
@@ -124,7 +142,7 @@ def histograms(model: Model, gallery: Gallery, score: float) -> str:
         '<text x="20" y="120">0</text><text x="240" y="120" text-anchor="middle">0.5</text>'
         '<text x="460" y="120" text-anchor="end">1</text></svg>'
         f'<figcaption><span class="key here"></span> this pair &nbsp; <span class="key other"></span> '
-        f"{len(other):,} random pairs of {html.escape(gallery.description or 'the gallery')} &nbsp; "
+        f"{len(other):,} random pairs of {html.escape(reference.description or pictures)} &nbsp; "
         f'<span class="key same"></span> two random views of one of its pictures, {len(same)} times<br>{label}. '
         "Logistic axis.</figcaption></figure>"
     )

@@ -5,38 +5,22 @@ A gallery holds, for each of its images, the feature of one model, a label, a th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from rrzoo import errors
-from rrzoo.datasets import Dataset
 from rrzoo.gallery import indexing, sources, storage
-from rrzoo.gallery.backends import Backend, FaissFlat
 from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
+from rrzoo.gallery.searching import NEIGHBOURS, Hit, RowIndex, Vote, vote
 from rrzoo.gallery.sources import Buildable, Folder, PictureSource
 from rrzoo.gallery.storage import GalleryManifest
-from rrzoo.gallery.thumbnails import DatasetPictures, Pictures
 from rrzoo.gallery.unfinished import Unfinished
 from rrzoo.images import ImageLike, Images
 from rrzoo.progress import OnProgress
-
-RERANKED = 100  # nearest images that the relation head sorts anew
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One image that a search found."""
-
-    score: float  # cosine similarity of the features, -1 to 1
-    label: str | None
-    thumbnail: Image.Image
-    source: str  # a path within the folder; data set, split and number; or the name of a file
-    row: int  # within the gallery
-    relation: float | None  # relation score of the query and the image, 0 to 1; None of a model that can't relate
 
 
 class Gallery:
@@ -48,19 +32,17 @@ class Gallery:
         rows: Rows,
         classes: tuple[str, ...],
         description: str | None = None,
-        shipped: Dataset | None = None,
+        pictures: Pictures | None = None,
         skipped: Sequence[str] = (),
     ) -> None:
-        """Index rows, N, whose thumbnails are theirs or the images of a data set that ships with the package."""
+        """Index rows, N; `pictures` are shown of those that have no thumbnails themselves."""
         self.model = model
-        self._backend: Backend = FaissFlat(rows.unit.shape[1])
-        self._backend.add(np.arange(len(rows)), rows.unit)  # the ids are the rows
-        self._lengths, self._stamps, self._thumbnails = rows.lengths, rows.stamps, rows.thumbnails
-        self._relation = rows.relation
-        self._shipped = shipped
-        pictures = DatasetPictures(shipped) if shipped else rows.thumbnails
-        assert pictures is not None  # rows whose pictures do not ship have thumbnails
-        self._pictures: Pictures = pictures
+        self._rows = RowIndex(model, rows.unit, rows.lengths, rows.relation)
+        self._stamps, self._thumbnails = rows.stamps, rows.thumbnails
+        self._splits = rows.splits
+        shown = pictures or rows.thumbnails
+        assert shown is not None
+        self._pictures: Pictures = shown
         self.labels = rows.labels  # int64 (N,): numbers of `classes`, -1 for none
         self.classes = classes
         self.sources: Sequence[str] = rows.sources
@@ -71,6 +53,16 @@ class Gallery:
         """Return N."""
         return len(self.labels)
 
+    @property
+    def no_pictures(self) -> str:
+        """Why hits have no thumbnails, and how to get the pictures; empty where they have."""
+        return self._pictures.absent
+
+    @property
+    def can_rerank(self) -> bool:
+        """Whether hits have relation scores: the model has a relation head, and the gallery what that takes."""
+        return self._rows.can_rerank
+
     @classmethod
     def build(
         cls,
@@ -78,8 +70,11 @@ class Gallery:
         source: Buildable,
         progress: OnProgress | None = None,
         skip_broken: bool = False,
+        rerank: bool = True,
     ) -> "Gallery":
         """Index a folder of images, a data set, or some images. No more than a batch is in memory at a time.
+
+        Of clay10 and STL-10 no pictures are kept: they are taken from the data set, where it is on this machine.
 
         Args:
             model: whose features are indexed.
@@ -87,12 +82,14 @@ class Gallery:
                 several splits of one; or up to 500 images, as for `from_images`.
             progress: called before the first batch and after each, with images done and images in all.
             skip_broken: leave out files that can't be read; `skipped` names them.
+            rerank: keep what the relation head needs to score hits. Where the embedding is not simply the features
+                that it takes, that is 2 bytes for each of these on disk.
 
         Raises:
             errors.GalleryError: there is no such folder, no image in it, or an image that can't be read.
             errors.ArgumentError: the source is nothing of the above.
         """
-        return cls._index(model, sources.of(source), progress, skip_broken)
+        return cls._index(model, sources.of(source), progress, skip_broken, rerank=rerank)
 
     @classmethod
     def index_folder(
@@ -159,12 +156,14 @@ class Gallery:
         progress: OnProgress | None,
         skip_broken: bool,
         unfinished: Unfinished | None = None,
+        rerank: bool = True,
     ) -> "Gallery":
         skipped: list[str] = []
         broken = skipped if skip_broken else None
         known, keep = (unfinished.known(), unfinished.add) if unfinished else ((), None)
-        rows = indexing.embed(model, source, progress, broken, known, keep)
-        return cls(model, rows, source.classes, source.description, source.shipped, skipped)
+        rows = indexing.embed(model, source, progress, broken, known, keep, rerank)
+        pictures = DatasetPictures(source.splits) if source.splits else None
+        return cls(model, rows, source.classes, source.description, pictures, skipped)
 
     def search(self, images: Images, k: int = 12, rerank: bool = False) -> list[list[Hit]]:
         """Find the k nearest images to each of `images`, nearest first, by cosine similarity of the features.
@@ -181,54 +180,83 @@ class Gallery:
         Raises:
             errors.ArgumentError: k is below 1, or re-ranking is asked for and the model has no relation head.
         """
-        if k < 1:
-            raise errors.ArgumentError(f"k is {k}: ask for at least 1 hit")
         if rerank and not self.model.has_relation_head:
             raise errors.ArgumentError(
                 f"{self.model.name} has no relation head to re-rank with: search without, or with another model"
             )
-        queries = self.model.extract(images)
-        unit = np.ascontiguousarray(self.model.embed_features(queries.pooled), np.float32)
-        rows, scores = self._backend.search(unit, max(k, RERANKED) if rerank else k)
-        relations = self._relations(queries.relation, rows)
-        if rerank:
-            order = np.argsort(-relations, axis=1, kind="stable")[:, :k]
-            scores, rows, relations = (np.take_along_axis(found, order, 1) for found in (scores, rows, relations))
+        if rerank and not self.can_rerank:
+            raise errors.ArgumentError(
+                f"this gallery was built without the features that the relation head of {self.model.name} takes: "
+                "search without re-ranking, or build it with rerank=True"
+            )
+        return self._search(images, k, rerank)
+
+    def vote(self, images: Images, k: int = NEIGHBOURS) -> list[Vote]:
+        """Classify by neighbours: let the k nearest images that have a label vote for it, the nearer the more.
+
+        Args:
+            images: the queries.
+            k: images that vote on each.
+
+        Returns:
+            for each query the probabilities of `classes`, and who voted. See `hits.vote`.
+
+        Raises:
+            errors.ArgumentError: k is below 1, or no image of the gallery has a label.
+        """
+        labelled = np.flatnonzero(self.labels >= 0)
+        if len(labelled) == 0:
+            raise errors.ArgumentError(
+                "no image of the gallery has a label: index a data set, or a folder with one folder for each class"
+            )
+        where = None if len(labelled) == len(self) else labelled
+        return [vote(neighbours, self.classes) for neighbours in self._search(images, k, False, where)]
+
+    def classify(self, images: Images, k: int = NEIGHBOURS) -> np.ndarray:
+        """Return the probabilities of `vote`, float32 (N, C), one column for each of `classes`; errors as there."""
+        votes = [one.probabilities for one in self.vote(images, k)]
+        return np.stack(votes) if votes else np.empty((0, len(self.classes)), np.float32)
+
+    def _search(self, images: Images, k: int, rerank: bool, where: np.ndarray | None = None) -> list[list[Hit]]:
+        """Search among all rows, or those in `where`, int64 (M,)."""
+        if k < 1:
+            raise errors.ArgumentError(f"k is {k}: ask for at least 1 hit")
+        rows, scores, relations = self._rows.search(images, k, rerank, where)
         return [
             [self._hit(*found) for found in zip(*of_query, strict=True)]
             for of_query in zip(rows.tolist(), scores.tolist(), relations.tolist(), strict=True)
         ]
 
-    def _relations(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return relation scores, float32 (N, k), of features (N, D) and the images of rows (N, k), or None each."""
-        if not self.model.has_relation_head:
-            return np.full(rows.shape, None)
-        flat = rows.ravel()
-        found = self._relation_features(flat)
-        return self.model.relate_features(np.repeat(queries, rows.shape[1], axis=0), found).reshape(rows.shape)
-
     def features(self) -> np.ndarray:
-        """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them."""
-        return self._relation_features(np.arange(len(self)))
+        """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them.
+
+        Raises:
+            errors.ArgumentError: `can_rerank` is false, and the gallery does not hold them.
+        """
+        if not self.can_rerank and not self.model.embeds_relation:
+            raise errors.ArgumentError("the gallery holds no features for a relation head: build it with rerank=True")
+        return self._rows.features(np.arange(len(self)))
+
+    def random_scores(self) -> np.ndarray:
+        """Return the similarities of 10,000 random pairs of different images, float32, in ascending order.
+
+        They say what a score is worth; a gallery of one image has none.
+        """
+        return self._rows.random_scores
 
     def thumbnail(self, row: int) -> Image.Image:
         """Return the thumbnail of an image, RGB.
 
         Raises:
             errors.ArgumentError: the gallery has no such row.
-            errors.GalleryError: it is damaged.
+            errors.GalleryError: it is damaged, or the gallery has `no_pictures`.
         """
         if not 0 <= row < len(self):
             raise errors.ArgumentError(f"row {row} was asked for: the gallery has rows 0 to {len(self) - 1}")
-        return self._pictures[row]
-
-    def _relation_features(self, rows: np.ndarray) -> np.ndarray:
-        if self._relation is not None:
-            return np.asarray(self._relation[rows], np.float32)
-        return np.asarray(self._backend.features(rows) * self._lengths[rows, None])
-
-    def _unit(self) -> np.ndarray:
-        return self._backend.features(np.arange(len(self)))
+        picture = self._pictures[row]
+        if picture is None:
+            raise errors.GalleryError(self.no_pictures)
+        return picture
 
     def _hit(self, row: int, score: float, relation: float | None) -> Hit:
         label = self.classes[self.labels[row]] if self.labels[row] >= 0 else None
@@ -241,7 +269,7 @@ class Gallery:
             errors.GalleryError: the folder can't be written, there is no room, another process is writing there, or
                 the folder is not one for a gallery alone.
         """
-        unit = self._unit()
+        unit = self._rows.unit()
         manifest = GalleryManifest(
             model=self.model.name,
             fingerprint=self.model.fingerprint,
@@ -250,18 +278,19 @@ class Gallery:
             rows=len(self),
             classes=self.classes,
             description=self.description,
-            dataset=f"{self._shipped.name}/{self._shipped.split}" if self._shipped else None,
+            splits=self._splits,
         )
-        parts = self._lengths, self.labels, tuple(self.sources), self._stamps, self._thumbnails
-        storage.write(Path(folder), manifest, Rows(unit, *parts, self._relation))
+        parts = self._rows.lengths, self.labels, tuple(self.sources), self._stamps, self._thumbnails
+        storage.write(Path(folder), manifest, Rows(unit, *parts, self._rows.relation, self._splits))
 
     @classmethod
     def load(cls, model: Embedder, folder: Folder) -> "Gallery":
         """Read a gallery that `save` wrote.
 
         Raises:
-            errors.GalleryError: a file is missing, damaged or of another format, or the gallery was made by another
-                model.
+            errors.GalleryError: a file is missing, damaged or of another format, the gallery was made by another
+                model, or the data set at hand whose pictures it shows is another than it was built of.
+            errors.DatasetError: that data set is incomplete or broken.
         """
         manifest, rows = storage.read(Path(folder))
         if manifest.fingerprint != model.fingerprint:
@@ -269,9 +298,5 @@ class Gallery:
                 f"{folder} holds a gallery of another model ({manifest.model}; its features differ from those of "
                 f"{model.name}): load that model, or build the gallery anew with Gallery.build"
             )
-        if (rows.relation is None) != model.embeds_relation:
-            raise storage.damaged(Path(folder), f"{model.name} keeps its features otherwise")
-        shipped = None if manifest.dataset is None else sources.load_shipped(manifest.dataset)
-        if manifest.dataset is not None and (shipped is None or len(shipped) != len(rows)):
-            raise storage.damaged(Path(folder), f"its images are not the {len(rows)} of {manifest.dataset!r:.60}")
-        return cls(model, rows, manifest.classes, manifest.description, shipped)
+        pictures = pictures_of(rows.splits, rows.labels, manifest.classes) if rows.splits else None
+        return cls(model, rows, manifest.classes, manifest.description, pictures)

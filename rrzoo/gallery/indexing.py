@@ -9,7 +9,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.features import Features
 from rrzoo.gallery import sources
-from rrzoo.gallery.rows import Rows
+from rrzoo.gallery.rows import Rows, Split
 from rrzoo.gallery.sources import Batch, PictureSource, Stamp
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.images import Images
@@ -54,6 +54,7 @@ def embed(
     skipped: list[str] | None = None,
     known: Iterable[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
+    rerank: bool = True,
 ) -> Rows:
     """Return the rows of a source's pictures, in its order.
 
@@ -64,12 +65,14 @@ def embed(
         skipped: takes what can't be read; if None, that raises.
         known: rows of this model; those of the same source and stamp are not computed again.
         keep: takes the rows of each batch that was embedded.
+        rerank: keep what the relation head takes, where that is not to be had from the embedding.
 
     Raises:
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
     count = len(source.pictures)
-    parts = _find_known(source, (rows for rows in known if (rows.relation is None) == model.embeds_relation))
+    with_relation = rerank and model.has_relation_head and not model.embeds_relation
+    parts = _find_known(source, (rows for rows in known if (rows.relation is not None) == with_relation))
     missing = [number for number in range(count) if number not in parts]
     before = len(parts)
     if progress:
@@ -77,7 +80,7 @@ def embed(
     with ThreadPoolExecutor(ENCODERS) as encoders:
         for batch in sources.read(source, missing, skipped):
             if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.shipped else encoders)
+                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
                 parts |= {number: (rows, row) for row, number in enumerate(batch.numbers)}
                 if keep:
                     keep(rows)
@@ -90,7 +93,7 @@ def embed(
     lengths = np.stack([rows.lengths[row] for rows, row in map(parts.__getitem__, numbers)])
     relation = [rows.relation[row] for rows, row in map(parts.__getitem__, numbers) if rows.relation is not None]
     files = (_thumbnail(*parts[number]) for number in numbers)
-    thumbnails = None if source.shipped else Thumbnails.join(files)
+    thumbnails = None if source.splits else Thumbnails.join(files)
     return _rows(source, numbers, unit, lengths, np.stack(relation) if relation else None, thumbnails)
 
 
@@ -108,12 +111,14 @@ def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple
     }
 
 
-def _embed_batch(model: Embedder, source: PictureSource, batch: Batch, encoders: Executor | None) -> Rows:
+def _embed_batch(
+    model: Embedder, source: PictureSource, batch: Batch, encoders: Executor | None, with_relation: bool
+) -> Rows:
     encoded = encoders.map(Thumbnails.encode, batch.pixels) if encoders else None  # meanwhile
     features = model.extract(batch.pixels)
     unit = np.ascontiguousarray(model.embed_features(features.pooled), np.float32)
     lengths = np.maximum(np.linalg.norm(features.relation, axis=1), 1e-12).astype(np.float32)
-    relation = None if model.embeds_relation else features.relation
+    relation = features.relation if with_relation else None
     thumbnails = None if encoded is None else Thumbnails.join(encoded)
     return _rows(source, batch.numbers, unit, lengths, relation, thumbnails)
 
@@ -137,6 +142,7 @@ def _rows(
         np.array(stamps, np.int64) if stamps else None,
         thumbnails,
         relation,
+        tuple(Split(one.name, one.split, len(one)) for one in source.splits),
     )
 
 

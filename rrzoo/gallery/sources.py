@@ -11,11 +11,11 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-from rrzoo import datasets, errors, images
+from rrzoo import errors, images
 from rrzoo.datasets import Dataset
+from rrzoo.gallery.pictures import IN_PLACE
 from rrzoo.images import ImageArray, ImageLike, Images
 
-SHIPPED = ("clay10",)  # data sets that come with the package, whose images need no thumbnails
 IN_MEMORY = 500  # single images that a gallery is built of at most
 BATCH = 256  # pictures that are read and embedded at once
 PIXELS = 50_000_000  # ... or fewer, from the picture on that brings a batch of photographs to so many pixels
@@ -47,7 +47,7 @@ class PictureSource:
     description: str | None = None  # what the pictures are
     batch: int = BATCH  # how many are read at once
     readers: int = 1  # threads that read
-    shipped: Dataset | None = None  # all its pictures, where they come with the package
+    splits: tuple[Dataset, ...] = ()  # all its pictures, one after another, where they are shown from where they lie
 
     def labels(self, numbers: Sequence[int]) -> np.ndarray:
         """Return the labels of some pictures as numbers of `classes`, int64 (M,), -1 for none."""
@@ -86,12 +86,6 @@ def of(source: Buildable) -> PictureSource:
             f"{kinds} arrived: give a folder, a data set, or a list of images (paths, PIL images, uint8 arrays)"
         )
     return of_images(single)
-
-
-def load_shipped(name_and_split: str) -> Dataset | None:
-    """Return a data set that comes with the package; None where it does not."""
-    name, _, split = name_and_split.partition("/")
-    return datasets.load(name, split) if name in SHIPPED and split in datasets.splits(name) else None
 
 
 def of_folder(folder: Path) -> PictureSource:
@@ -133,8 +127,10 @@ def of_datasets(splits: Sequence[Dataset]) -> PictureSource:
             pictures.append(Picture(source, None, label, source, partial(_row, dataset.images, row)))
     if not pictures:
         raise errors.GalleryError(f"{first.name} has no images in the splits that were asked for: name others")
-    shipped = first if len(splits) == 1 and first.name in SHIPPED else None
-    return PictureSource(pictures, first.classes, first.description, batch=BATCH, shipped=shipped)
+    in_place = all(dataset.name in IN_PLACE and dataset.labels is not None for dataset in splits)
+    return PictureSource(
+        pictures, first.classes, first.description, batch=BATCH, splits=tuple(splits) if in_place else ()
+    )
 
 
 def of_images(given: Sequence[ImageLike], labels: Sequence[str | None] | None = None) -> PictureSource:

@@ -3,7 +3,9 @@
     manifest.json               whose features, of what, how many, and the SHA-256 of the other files
     features-3.safetensors      unit, lengths, perhaps relation          of the third generation; see `rows.Rows`
     rows-3.safetensors          labels, sources, source_ends, and of a folder's files stamps
-    thumbnails-3.safetensors    thumbnails, thumbnail_ends               unless the pictures ship with rrzoo
+    thumbnails-3.safetensors    thumbnails, thumbnail_ends
+
+A gallery of splits that are shown from where they lie (`pictures.IN_PLACE`) has no thumbnails and no sources.
 
 Saving writes a new generation beside the old one, and then switches: the manifest is replaced by one rename. Whatever
 ends a run, the folder holds the old gallery or the new one, whole. The next save removes what a killed one has left.
@@ -22,14 +24,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save_file
 
-from rrzoo import errors
+from rrzoo import datasets, errors
 from rrzoo import files as rrzoo_files
-from rrzoo.gallery.rows import Rows
+from rrzoo.gallery.pictures import IN_PLACE
+from rrzoo.gallery.rows import Rows, Split
 from rrzoo.records import from_dict
 
 FOLDER = "gallery"  # in a model folder
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3  # 2, which is read, has features in float32, and of a data set one split at most
 PARTS = {
     "features": ("unit", "lengths", "relation"),
     "rows": ("labels", "sources", "source_ends", "stamps"),
@@ -50,7 +53,7 @@ class GalleryManifest:
     rows: int
     classes: tuple[str, ...]
     description: str | None  # what the images are, where a data set says so
-    dataset: str | None  # name/split, where the pictures are those of a data set that ships with the package
+    splits: tuple[Split, ...] = ()  # whose images the pictures are; empty: the gallery has thumbnails
     generation: int = 0  # from 1
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256, of this generation's files
     format: int = FORMAT
@@ -132,7 +135,7 @@ def read(folder: Path) -> tuple[GalleryManifest, Rows]:
     try:
         for content in contents.values():
             tensors |= load_tensors(content)
-        rows = Rows.from_tensors(tensors, len(manifest.classes))
+        rows = Rows.from_tensors(tensors, len(manifest.classes), manifest.splits)
     except (SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise damaged(folder, str(problem)) from None
     if rows.unit.shape != (manifest.rows, manifest.dimension):
@@ -159,6 +162,8 @@ def _read_manifest(folder: Path) -> GalleryManifest:
         known = isinstance(data, dict) and "fingerprint" in data
         if not known and (folder / FORMAT_1[0]).exists():
             raise older
+        if known and data.get("format") == 2:
+            data = _of_format_2(data)
         if known and data.get("format") != FORMAT:
             raise errors.GalleryError(
                 f"the gallery in {folder} is of format {data.get('format')!r:.20}, this version reads {FORMAT}: "
@@ -177,6 +182,14 @@ def _read_manifest(folder: Path) -> GalleryManifest:
     return manifest
 
 
+def _of_format_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what a manifest of format 2 says, in the fields of this one."""
+    rest = {name: value for name, value in data.items() if name != "dataset"}
+    name, _, split = str(data.get("dataset")).partition("/")
+    splits = [{"dataset": name, "split": split, "rows": data.get("rows")}] if data.get("dataset") is not None else []
+    return rest | {"splits": splits, "format": FORMAT}
+
+
 def _check(manifest: GalleryManifest) -> None:
     """Refuse what `write` would not write.
 
@@ -185,7 +198,10 @@ def _check(manifest: GalleryManifest) -> None:
     """
     if manifest.metric != "cosine" or min(manifest.generation, manifest.rows, manifest.dimension) < 1:
         raise ValueError("metric, generation, rows or dimension is out of range")
-    parts = set(PARTS) - ({"thumbnails"} if manifest.dataset is not None else set())
+    for one in manifest.splits:
+        if one.dataset not in IN_PLACE or one.split not in datasets.labelled_splits(one.dataset) or one.rows < 1:
+            raise ValueError(f"{one.rows} images of {one.dataset}/{one.split} are nothing that a gallery shows")
+    parts = set(PARTS) - ({"thumbnails"} if manifest.splits else set())
     names = {_name(part, manifest.generation) for part in parts}
     if manifest.files.keys() != names:
         raise ValueError(f"it lists other files than {', '.join(sorted(names))}")

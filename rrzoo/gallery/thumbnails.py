@@ -1,27 +1,20 @@
-"""The pictures that a gallery shows, by row."""
+"""The thumbnails that a gallery keeps, by row."""
 
 import io
 from collections.abc import Iterable
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from rrzoo import errors, images
-from rrzoo.datasets import Dataset
 
 SIDE = 160  # px, the longer one
 
 
-class Pictures(Protocol):
-    """The thumbnails of a gallery, by row."""
-
-    def __getitem__(self, row: int, /) -> Image.Image:
-        """Return one."""
-
-
 class Thumbnails:
     """Thumbnails kept as WebP files in memory, one after another."""
+
+    absent = ""
 
     def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
         """Take the files, uint8, and where each of them ends, int64 (N,)."""
@@ -60,18 +53,6 @@ class Thumbnails:
         file = io.BytesIO()
         picture.save(file, "WEBP", quality=85)
         return file.getvalue()
-
-
-class DatasetPictures:
-    """The images of a data set that ships with the package, as they are."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        """Show the images of `dataset`."""
-        self.dataset = dataset
-
-    def __getitem__(self, row: int, /) -> Image.Image:
-        """Return one."""
-        return Image.fromarray(self.dataset.images[row])
 
 
 def join(parts: Iterable[bytes]) -> tuple[np.ndarray, np.ndarray]:

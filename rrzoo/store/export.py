@@ -30,6 +30,7 @@ from rrzoo.store.load import load
 from rrzoo.store.save import save
 from rrzoo.training import Pretrained
 
+MOST_RELATION_BYTES = 2_000_000  # of features for re-ranking, beside those for searching, in a gallery that ships
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
 RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
 
@@ -100,8 +101,16 @@ def export(
         untrained=untrained or measure_untrained(recipe, train, test),
     )
     evaluation = own_probe.add(evaluation, model, test, test_features, unknown or {}, temperature)
-    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), evaluation)
+    save(model, folder, _gallery(model, train, test), evaluation)
     return load(folder)
+
+
+def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
+    """Return what ships with a model to search in: STL-10, of which it holds no photograph, or clay figures."""
+    if train.name != "stl10":
+        return Gallery.build(model, datasets.load("clay10", "test"))
+    relation = 2 * model.backbone.feature_size * (len(train) + len(test))  # bytes, in float16
+    return Gallery.build(model, [train, test], rerank=relation <= MOST_RELATION_BYTES)
 
 
 def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:

@@ -15,8 +15,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import rrzoo
-from conftest import REPOSITORY, Outcome
-from rrzoo import errors
+from conftest import PHOTO_MODEL, REPOSITORY, Outcome
+from rrzoo import errors, zoo
 from rrzoo.demo import page
 
 
@@ -46,6 +46,15 @@ def test_endpoints_answer_programs(client: Client, figures: list[Path], model: r
     assert related["relation_percentile"] == pytest.approx(
         model.relation_percentile(np.array([related["score"]]))[0], abs=1e-3
     )
+
+
+def test_programs_search_among_pictures_that_are_not_at_hand(client: Client, figures: list[Path]) -> None:
+    horse = handle_file(str(figures[0]))
+    hits = client.predict(horse, 3, model=PHOTO_MODEL, api_name="/search")
+    assert [(hit["image"], hit["relation"]) for hit in hits] == [(None, None)] * 3
+    assert all(re.fullmatch(r"stl10/(train|test)/\d+", hit["source"]) and hit["label"] for hit in hits)
+    with pytest.raises(Exception, match="built without the features that the relation head"):
+        client.predict(horse, 3, True, model=PHOTO_MODEL, api_name="/search")
 
 
 def test_the_programs_of_the_docs_run(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +93,8 @@ def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
         ),
         (["--model", "conv4-cifar"], "did you mean conv4-cifar10"),
         (["--gallery", "."], "holds no images"),
-        (["--gallery", "nowhere"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
+        (["--gallery", "nowhere", "--model", "conv4-cifar10"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
+        (["--gallery", "nowhere"], f"no gallery 'nowhere' of {zoo.best_model()} is at hand"),
     ],
 )
 def test_wrong_arguments_are_one_line_with_status_2(

@@ -64,7 +64,7 @@ def test_a_model_that_cannot_relate_says_so_where_the_scores_would_stand(
     def refuse(*_: np.ndarray) -> np.ndarray:
         raise errors.ArgumentError("this model has no relation head: choose another")
 
-    monkeypatch.setattr(gallery, "_relations", lambda queries, rows: np.full(rows.shape, None))
+    monkeypatch.setattr(gallery._rows, "can_rerank", False)
     monkeypatch.setattr(model, "relate_features", refuse)
     blocks = page.build("conv4-cifar10", lambda name: (model, gallery))
     shown = {

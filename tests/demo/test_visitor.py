@@ -9,8 +9,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import rrzoo
-from conftest import OTHER_MODEL
+from conftest import OTHER_MODEL, PHOTO_MODEL
 from rrzoo import datasets, zoo
+from rrzoo.demo.examples import TRUCK, example_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -101,14 +102,48 @@ def test_two_models_side_by_side(page: Page) -> None:
     expect(theirs.first).not_to_have_text(before)
 
 
+def test_a_gallery_whose_pictures_are_not_at_hand(page: Page, server: str) -> None:
+    """Labels, sources and one sentence stand in their place, and nothing breaks."""
+    how = "STL-10 is not on this machine, so its pictures are not shown: fetch it (2.6 GB) with: python -m rrzoo data"
+    page.get_by_label("Re-rank with the relation head").check()
+    expect(captions(page.locator("#hits")).first).to_contain_text("relation")
+    page.locator("#model input").click()
+    page.get_by_role("option", name=PHOTO_MODEL).click()
+    hits = page.locator("#hits .pictures li")
+    expect(hits.first).to_have_text(re.compile(r"^\w+ · 0\.\d\d · stl10/t(rain|est)/\d+$"))
+    expect(hits).to_have_count(12)
+    expect(page.locator("#hits button")).to_have_count(0)
+    expect(page.locator("#hits")).to_contain_text(how)
+    expect(page.locator("#search-summary")).to_contain_text("nearest of 13,000 pictures of STL-10")
+    rerank = page.get_by_label("Re-rank with the relation head")
+    expect(rerank).to_be_disabled()
+    expect(rerank).not_to_be_checked()
+    expect(page.locator("#rerank")).to_contain_text("holds no features for a relation head")
+
+    page.get_by_role("tab", name="Classify").click()
+    expect(page.locator("#vote")).to_have_text(re.compile(r"Its neighbours say: \w+, with \d+% .* of the 20 nearest"))
+    expect(page.locator("#neighbours")).to_contain_text(how)
+    label = page.locator("#vote strong").inner_text()
+    expect(page.locator("#neighbours .pictures li").first).to_contain_text(f"{label} · ")
+
+    page.get_by_role("tab", name="Relate").click()
+    expect(page.locator("#verdict")).to_contain_text("1,000 random pairs of clay figures")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name, place in (("search", "#hits"), ("classify", "#neighbours")):
+        page.goto(f"{server}/?tab={name}&model={PHOTO_MODEL}")
+        expect(page.locator(place).get_by_text(how)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
 def test_classify_says_what_its_answer_is_worth(
     page: Page, server: str, figures: list[Path], model: rrzoo.Model
 ) -> None:
     tab(page, server, "classify")
     first = page.get_by_test_id("label-output-value")
     expect(first).to_have_text("truck")
-    measured = model.evaluation
+    measured, (pictures, _) = model.evaluation, example_pictures()
     assert measured is not None
+    example = pictures[TRUCK]
     for path in (figures[0], None):
         remove_picture(page, "subject")
         expect(page.locator("#worth")).to_contain_text("Drop a picture")
@@ -121,7 +156,12 @@ def test_classify_says_what_its_answer_is_worth(
         right = measured.class_accuracy[model.classes.index(named)]
         expect(page.locator("#worth")).to_contain_text(f"Its first guess is {named}.")
         expect(page.locator("#worth")).to_contain_text(f"it names {right:.0%} right")
-        expect(captions(page.locator("#neighbours"))).to_have_count(6)
+        (vote,) = model.gallery().vote(path or example)
+        expect(page.locator("#vote")).to_contain_text(f"Its neighbours say: {vote.label}, with")
+        shown = captions(page.locator("#neighbours"))
+        expect(shown).to_have_count(min(6, len(vote.speakers)))
+        if path:  # the page sends its own examples with some loss
+            assert shown.all_inner_texts() == [f"{hit.label} · {hit.score:.2f}" for hit in vote.speakers[:6]]
 
 
 def test_relate_several_and_look_into_one_pair(
@@ -204,7 +244,9 @@ def test_pairs_of_views_get_live_verdicts(page: Page, server: str) -> None:
 
 def test_choosing_a_model_changes_all_tabs_and_the_address(page: Page, server: str) -> None:
     page.get_by_role("tab", name="Models").click()
-    expect(page.locator("#zoo tbody tr")).to_have_count(len([*zoo.SHIPPED.iterdir()]) + 1)
+    expect(page.locator("#zoo tbody th[scope=row]")).to_have_count(len([*zoo.SHIPPED.iterdir()]) + 2)
+    expect(page.locator("#zoo tbody").last.locator("tr")).to_have_count(1 + 11)  # the heading, and one for each task
+    expect(page.locator("#zoo th[scope=rowgroup]").last).to_have_text("comparison of tasks")
     expect(page.locator("#zoo tr.chosen")).to_contain_text("61.8%")
     expect(page.locator("#card")).to_contain_text("Accuracy")
     page.get_by_role("link", name=OTHER_MODEL).click()

@@ -21,6 +21,8 @@ from rrzoo.gallery import sources, storage
 from rrzoo.store import model_folder
 from rrzoo.store.save import save
 
+FLOAT16 = 1e-3  # what rounding features to float16 may change
+
 
 @pytest.fixture
 def photos(tmp_path: Path, random: np.random.Generator) -> Path:
@@ -71,9 +73,10 @@ def test_there_and_back(model: rrzoo.Model, photos: Path, tmp_path: Path) -> Non
         again = rrzoo.Gallery.load(model, folder)
         before, after = (g.search(photos / "x.png", k=5)[0] for g in (gallery, again))
         for one, other in zip(before, after, strict=True):
-            assert (one.score, one.label, one.source, one.row) == (other.score, other.label, other.source, other.row)
+            assert (one.label, one.source, one.row) == (other.label, other.source, other.row)
+            assert one.score == pytest.approx(other.score, abs=FLOAT16)
             np.testing.assert_array_equal(np.asarray(one.thumbnail), np.asarray(other.thumbnail))
-        np.testing.assert_array_equal(gallery.features(), again.features())
+        np.testing.assert_allclose(gallery.features(), again.features(), rtol=FLOAT16, atol=FLOAT16)
 
 
 def test_there_and_back_where_the_embedding_is_not_what_the_relation_head_takes(
@@ -86,31 +89,54 @@ def test_there_and_back_where_the_embedding_is_not_what_the_relation_head_takes(
     gallery.save(tmp_path / "saved")
     again = rrzoo.Gallery.load(other, tmp_path / "saved")
     before, after = (g.search(photos / "x.png", k=5, rerank=True)[0] for g in (gallery, again))
-    assert [(hit.row, hit.score, hit.relation) for hit in before] == [
-        (hit.row, hit.score, hit.relation) for hit in after
-    ]
+    for one, same in zip(before, after, strict=True):
+        assert (one.row, one.score) == (same.row, pytest.approx(same.score, abs=FLOAT16))
+        assert one.relation == pytest.approx(same.relation, abs=2e-3)
     paths = [photos / source for source in again.sources]
-    np.testing.assert_allclose(again.features(), other.features(paths), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(again.features(), other.features(paths), rtol=FLOAT16, atol=1e-5)
     scores = other.relate([photos / "x.png"] * 5, [paths[hit.row] for hit in after])
-    assert [hit.relation for hit in after] == pytest.approx(scores.tolist(), abs=1e-5)
+    assert [hit.relation for hit in after] == pytest.approx(scores.tolist(), abs=2e-3)
     cosines = other.embed([paths[hit.row] for hit in after]) @ other.embed(photos / "x.png")[0]
-    assert [hit.score for hit in after] == pytest.approx(cosines.tolist(), abs=1e-5)
+    assert [hit.score for hit in after] == pytest.approx(cosines.tolist(), abs=FLOAT16)
 
 
-def test_a_gallery_without_what_the_relation_head_takes_is_refused(
+def test_a_gallery_without_what_the_relation_head_takes_says_so_where_that_is_needed(
     model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rrzoo.Gallery.build(model, photos).save(tmp_path / "saved")
     monkeypatch.setattr(rrzoo.Model, "embeds_relation", False)
-    with pytest.raises(errors.GalleryError, match=r"damaged .*keeps its features otherwise"):
-        rrzoo.Gallery.load(model, tmp_path / "saved")
-    again = rrzoo.Gallery.index_folder(model, photos, tmp_path / "saved")
-    np.testing.assert_allclose(again.features(), rrzoo.Gallery.build(model, photos).features(), rtol=1e-5)
+    built = rrzoo.Gallery.build(model, photos, rerank=False)
+    built.save(tmp_path / "saved")
+    for gallery in (built, rrzoo.Gallery.load(model, tmp_path / "saved")):
+        assert not gallery.can_rerank
+        (hits,) = gallery.search(photos / "x.png", 3)
+        assert [hit.relation for hit in hits] == [None] * 3
+        with pytest.raises(errors.ArgumentError, match=r"built without the features that .* rerank=True"):
+            gallery.search(photos / "x.png", 3, rerank=True)
+        with pytest.raises(errors.ArgumentError, match="holds no features for a relation head"):
+            gallery.features()
+    again = rrzoo.Gallery.index_folder(model, photos, tmp_path / "saved")  # does not take over what lacks them
+    assert again.can_rerank
+    np.testing.assert_allclose(again.features(), model.features(sorted_paths(photos)), rtol=1e-5, atol=1e-6)
+
+
+def sorted_paths(photos: Path) -> list[Path]:
+    return [photos / source for source in rrzoo.Gallery.build(rrzoo.load("conv4-cifar10"), photos).sources]
+
+
+def test_features_of_another_width_for_the_relation_head(
+    model: rrzoo.Model, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rrzoo.Model, "embeds_relation", False)
+    rrzoo.Gallery.build(model, photos).save(tmp_path)
+    manifest, rows = storage.read(tmp_path)
+    storage.write(tmp_path, manifest, replace(rows, relation=np.ones((12, 5), np.float32)))
+    with pytest.raises(errors.GalleryError, match="5 numbers an image for the relation head, which takes 64"):
+        rrzoo.Gallery.load(model, tmp_path).search(photos / "x.png")
 
 
 def test_images_that_ship_are_not_stored_again(tmp_path: Path, model: rrzoo.Model) -> None:
     rrzoo.Gallery.build(model, datasets.load("clay10", "test")).save(tmp_path)
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 350_000
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 145_000
 
 
 def test_a_saved_gallery_is_as_readable_as_any_new_file(tmp_path: Path, model: rrzoo.Model) -> None:
@@ -161,6 +187,18 @@ def test_a_broken_image_is_named(model: rrzoo.Model, photos: Path) -> None:
     (photos / "sea" / "2.png").write_bytes(b"broken")
     with pytest.raises(errors.GalleryError, match=r"sea/2\.png.*Replace or remove it"):
         rrzoo.Gallery.build(model, photos)
+
+
+def test_what_random_pairs_have(model: rrzoo.Model, photos: Path) -> None:
+    gallery = rrzoo.Gallery.build(model, photos)
+    unit = model.embed([photos / source for source in gallery.sources])
+    every = np.sort((unit @ unit.T)[~np.eye(12, dtype=bool)])
+    found = gallery.random_scores()
+    assert len(found) == 10_000
+    np.testing.assert_allclose(np.unique(found.round(4)), np.unique(every.round(4)), atol=2e-4)
+    for share in (10, 50, 90):
+        assert np.percentile(found, share) == pytest.approx(np.percentile(every, share), abs=0.02)
+    assert len(rrzoo.Gallery.from_images(model, [photos / "x.png"]).random_scores()) == 0
 
 
 def test_k_below_one(model: rrzoo.Model) -> None:
@@ -245,7 +283,7 @@ def same(one: rrzoo.Gallery, other: rrzoo.Gallery) -> None:
     """Two galleries hold the same."""
     assert (list(one.sources), one.classes) == (list(other.sources), other.classes)
     np.testing.assert_array_equal(one.labels, other.labels)
-    np.testing.assert_allclose(one.features(), other.features(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one.features(), other.features(), rtol=FLOAT16, atol=FLOAT16)
     for row in range(len(one)):
         assert one._pictures.file(row) == other._pictures.file(row)  # type: ignore[attr-defined]
 

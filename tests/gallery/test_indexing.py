@@ -223,7 +223,7 @@ def test_no_room_for_a_gallery(model: rrzoo.Model, photos: Path, tmp_path: Path)
     gallery = rrzoo.Gallery.build(model, photos)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
     try:
         with pytest.raises(errors.GalleryError, match=r"can't be written to .* make room there"):
             gallery.save(tmp_path / "full")

@@ -1,18 +1,18 @@
-"""The tab Classify: the linear probe, and what its answer is worth."""
+"""The tab Classify: the linear probe, what its answer is worth, and what the nearest pictures say."""
 
 import gradio as gr
 import numpy as np
 
 from rrzoo.demo import about
 from rrzoo.demo.components import clickable, clicked_index, errors_as_toasts, picture_input
-from rrzoo.demo.context import Context, results_grid
+from rrzoo.demo.context import Context, hits_grid
 from rrzoo.demo.examples import TRUCK
 
-NEIGHBOURS = 6
+SHOWN = 6  # neighbours
 
 
 def classify_tab(context: Context) -> gr.Tab:
-    """Lay out: a picture in; the probe's probabilities, what they are worth, and the nearest labelled pictures out."""
+    """Lay out: a picture in; the probe's probabilities, what they are worth, and what the nearest pictures say, out."""
 
     @errors_as_toasts
     def classify(picture: np.ndarray | None, model_name: str = context.default) -> dict[str, float] | None:
@@ -22,19 +22,23 @@ def classify_tab(context: Context) -> gr.Tab:
         model, _ = context.get_model(model_name)
         return dict(zip(model.classes, model.classify(picture)[0].tolist(), strict=True))
 
-    def explain(picture: np.ndarray | None, model_name: str) -> tuple[str, str, list[int]]:
-        model, _ = context.get_model(model_name)
-        if picture is None or not model.classes:
+    def explain(picture: np.ndarray | None, model_name: str) -> tuple[str, str, str, list[int]]:
+        model, gallery = context.get_model(model_name)
+        if picture is None or not (model.classes or gallery.classes):
             hint = "Drop a picture, or click a clay figure, to classify it." if model.classes else ""
-            return hint + about.probe(model), "", []
-        first = model.classes[int(model.classify(picture)[0].argmax())]
-        results = context.search(picture, NEIGHBOURS, False, model_name)
-        said = (about.refusal(model, picture), about.class_accuracy(model, first), about.probe(model))
-        return (
-            " ".join(part for part in said if part),
-            results_grid(results, "Nearest pictures"),
-            results[1],
-        )
+            return hint + about.probe(model), "", "", []
+        worth = ""
+        if model.classes:
+            first = model.classes[int(model.classify(picture)[0].argmax())]
+            said = (about.refusal(model, picture), about.class_accuracy(model, first), about.probe(model))
+            worth = " ".join(part for part in said if part)
+        if not gallery.classes:
+            hits = context.search(picture, SHOWN, False, model_name)
+            verdict = "The pictures of the gallery whose features are nearest:"
+        else:
+            (vote,) = gallery.vote(picture)
+            hits, verdict = vote.speakers[:SHOWN], about.vote(gallery, vote)
+        return worth, verdict, hits_grid(gallery, hits, "Nearest pictures"), [hit.row for hit in hits]
 
     def take_neighbour(rows: list[int], model_name: str, event: gr.EventData) -> np.ndarray:
         return np.asarray(context.get_model(model_name)[1].thumbnail(rows[clicked_index(event, rows)]))
@@ -53,9 +57,9 @@ def classify_tab(context: Context) -> gr.Tab:
                 num_top_classes=5,
             )
             worth = gr.Markdown(start[0], elem_id="worth")
-            gr.Markdown("The pictures of the gallery whose features are nearest, with their labels:")
-            neighbours = clickable(start[1], "neighbours")
-            rows = gr.State(start[2])
+            verdict = gr.Markdown(start[1], elem_id="vote")
+            neighbours = clickable(start[2], "neighbours")
+            rows = gr.State(start[3])
     inputs = [subject, context.model_choice]
     subject.change(classify, inputs, probabilities, api_visibility="private")
     context.model_choice.change(classify, inputs, probabilities, api_visibility="private")
@@ -63,7 +67,7 @@ def classify_tab(context: Context) -> gr.Tab:
         [subject.change, context.model_choice.change],
         errors_as_toasts(explain),
         inputs,
-        [worth, neighbours, rows],
+        [worth, verdict, neighbours, rows],
         api_visibility="private",
         show_progress_on=neighbours,
     )

@@ -5,13 +5,16 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from rrzoo import errors, zoo
+from rrzoo import errors
 from rrzoo.demo import about, drawing, relating
 from rrzoo.demo.components import clickable, clicked_index, drawing_html, errors_as_toasts, picture_input
-from rrzoo.demo.context import HITS, MOST_HITS, Context, results_grid
+from rrzoo.demo.context import HITS, MOST_HITS, Context, hits_grid
 from rrzoo.demo.examples import HORSE
 
 SEARCH_WITH_IT, COMPARE = "searches with it", "picks it: two picked give their relation score"
+
+RERANK = "sorts the 100 nearest pictures by relation score"
+NO_RERANK = "this model's gallery holds no features for a relation head"
 
 Pictures = list[np.ndarray]  # what the visitor has picked: none, one or two pictures
 
@@ -26,10 +29,20 @@ def search_tab(context: Context) -> gr.Tab:
                 hint = "Drop a picture, or click a clay figure, to see its nearest pictures." if name else ""
                 answers += [hint, "", []]
                 continue
-            results = context.search(picture, k, rerank, name)
-            summary = about.search_summary(*context.get_model(name), rerank)
-            answers += [summary, results_grid(results, f"Found by {name}"), results[1]]
+            model, gallery = context.get_model(name)
+            by_relation = rerank and gallery.can_rerank  # where it is not, the summary says so
+            hits = context.search(picture, k, by_relation, name)
+            answers += [
+                about.search_summary(model, gallery, by_relation),
+                hits_grid(gallery, hits, f"Found by {name}", by_relation),
+                [hit.row for hit in hits],
+            ]
         return *answers, gr.update(visible=bool(answers[3]))
+
+    def offer_reranking(model_name: str) -> Any:
+        if context.get_model(model_name)[1].can_rerank:
+            return gr.update(interactive=True, info=RERANK)
+        return gr.update(interactive=False, value=False, info=NO_RERANK)
 
     def take(hits_of: str, rows: list[int], mode: str, selection: Pictures, model_name: str, event: Any) -> Any:
         picture = np.asarray(context.get_model(hits_of)[1].thumbnail(rows[clicked_index(event, rows)]))
@@ -64,6 +77,7 @@ def search_tab(context: Context) -> gr.Tab:
         hint = "Click any two pictures: results, or the picture that you searched with."
         return [], "" if mode == SEARCH_WITH_IT else drawing.notice(hint)
 
+    can_rerank = context.get_model(context.default)[1].can_rerank
     start = search(context.figures[HORSE], HITS, False, context.default, None)
     tab = gr.Tab("Search", id="search")
     with tab, gr.Row():
@@ -84,18 +98,19 @@ def search_tab(context: Context) -> gr.Tab:
                 with gr.Column(min_width=260):
                     rerank = gr.Checkbox(
                         label="Re-rank with the relation head",
-                        info="sorts the 100 nearest pictures by relation score",
+                        info=RERANK if can_rerank else NO_RERANK,
+                        interactive=can_rerank,
                         elem_id="rerank",
                     )
                     count = gr.Slider(1, MOST_HITS, HITS, step=1, label="Number of results")
                 with gr.Column(min_width=260):
                     mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture")
                     other = gr.Dropdown(
-                        [("no other model", ""), *((name, name) for name in zoo.list_models())],
+                        [("no other model", ""), *about.model_choices()],
                         value="",
                         label="Beside it, the results of",
                         elem_id="other",
-                        visible=len(zoo.list_models()) > 1,
+                        visible=len(about.model_choices()) > 1,
                     )
     model_choice = context.model_choice
     gr.on(
@@ -106,6 +121,9 @@ def search_tab(context: Context) -> gr.Tab:
         api_visibility="private",
         trigger_mode="always_last",
         show_progress_on=[hits, other_hits],
+    )
+    model_choice.change(
+        errors_as_toasts(offer_reranking), model_choice, rerank, api_visibility="private", show_progress="hidden"
     )
     state, outputs = [mode, selection, model_choice], [query, selection, comparison]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": comparison}

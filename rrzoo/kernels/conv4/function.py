@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from rrzoo import backbones
 from rrzoo.kernels.compiled import Compiled
 from rrzoo.kernels.conv4 import workspace
-from rrzoo.kernels.conv4.workspace import CHANNELS, LANES, Loops, Workspace
+from rrzoo.kernels.conv4.workspace import LANES, Loops, Workspace
 
 
 def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -26,8 +26,7 @@ def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
 
     Conv4 has loops of its own; other backbones go through torch.compile.
     """
-    papers = type(backbone) is backbones.Conv4 and backbone.channels == CHANNELS
-    return FastConv4(backbone) if papers else Compiled(backbone)
+    return FastConv4(backbone) if type(backbone) is backbones.Conv4 else Compiled(backbone)
 
 
 class FastConv4:
@@ -42,7 +41,7 @@ class FastConv4:
         self.free: list[Workspace] = []  # at most one: the system clears fresh memory, which takes time
 
     def __call__(self, views: Tensor) -> Tensor:
-        """Return the features (N, 64) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
+        """Return the features (N, D) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
 
         The views must not change before the backward pass.
         """
@@ -61,7 +60,7 @@ class FastConv4:
         if space is None or (space.blocks, space.size) != (blocks, size):
             compiled = loops()
             assert compiled is not None
-            space = Workspace(compiled, blocks, size)
+            space = Workspace(compiled, self.module.channels, blocks, size)
         return space
 
     def _fits(self, views: Tensor, blocked: bool) -> bool:
@@ -115,17 +114,18 @@ def loops() -> Loops | None:
     """
     try:
         from rrzoo.kernels import precompile
-        from rrzoo.kernels.conv4 import backward, first_layer, forward, winograd
+        from rrzoo.kernels.conv4 import backward, first_layer, forward, weights
 
-        compiled = Loops(first_layer, forward, backward, winograd.WEIGHT_TRANSFORM)
+        compiled = Loops(first_layer, forward, backward, weights)
         with precompile.second_process():
             inputs = workspace.new(1, 18, 18, 3, LANES)
             compiled.forward.block_views(workspace.new(LANES, 3, 16, 16), inputs)
-            weights = [workspace.new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
-            norms = [workspace.new(outputs) for outputs in CHANNELS[1:]]
-            space = Workspace(compiled, 1, 16)
-            space.forward(inputs, weights, norms, norms, [1.0] * 4)
-            space.backward(workspace.new(LANES, CHANNELS[-1]), weights)
+            channels = 3, 8, 16, 16, 16  # other numbers take the same code
+            kernels = [workspace.new(outputs, inputs, 3, 3) for inputs, outputs in pairwise(channels)]
+            norms = [workspace.new(outputs) for outputs in channels[1:]]
+            space = Workspace(compiled, channels, 1, 16)
+            space.forward(inputs, kernels, norms, norms, [1.0] * 4)
+            space.backward(workspace.new(LANES, channels[-1]), kernels)
     except Exception as error:  # numba and LLVM have many ways to fail, and training needs neither
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Conv4 trains several times slower without its compiled loops: {reason}", stacklevel=2)

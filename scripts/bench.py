@@ -126,26 +126,26 @@ def extra_memory(side: int) -> float:
 
 
 def backbone(setting: Setting) -> Iterator[Row]:
-    """Forward and backward pass of Conv4."""
-    for size, count in ((32, 16), (96, 4)):
-        step = setting.step("conv4", size, views=count)
+    """Forward and backward pass of Conv4 and its widths."""
+    for name, size, count in (("conv4", 32, 16), ("conv4", 96, 4), ("conv4x2", 32, 16), ("conv4x4", 32, 16)):
+        step = setting.step(name, size, views=count)
         inputs = step.views(step.batch(0, np.arange(BATCH)))
         if inputs.ndim == 5:  # each side turns the views into the layout it likes
             inputs = conv4.unblock(inputs).contiguous()
-        plain = backbones.create("conv4")
+        plain = backbones.create(name)
         seconds, reference_seconds = alternate(
             lambda step=step, inputs=inputs: step.task.extract(inputs).sum().backward(),
             lambda plain=plain, inputs=inputs: plain(inputs).sum().backward(),
             rounds=3 if setting.quick else 9,
         )
         number = count * BATCH
-        yield rate("backbone", f"Conv4, {size} px", number / seconds, number / reference_seconds, "views/s")
+        yield rate("backbone", f"{name}, {size} px", number / seconds, number / reference_seconds, "views/s")
 
 
 def end_to_end(setting: Setting) -> Iterator[Row]:
     """Whole training steps, from images in memory to new weights."""
     count = 16
-    for name, size in (("conv4", 32), ("conv4", 96), ("resnet8", 32)):
+    for name, size in (("conv4", 32), ("conv4", 96), ("conv4x2", 32), ("conv4x4", 32), ("resnet8", 32)):
         step = setting.step(name, size, count)
         plain_backbone = backbones.create(name)
         plain = reference.RelationalReasoning(plain_backbone, plain_backbone.feature_size)

@@ -4,7 +4,9 @@ A gradient's few large singular values hide the small ones. Muon steps equally f
 Conv4 in a given number of steps much further than Adam does.
 
 Its weights stand before BatchNorm, which takes their scale away; only a step's length relative to the weights counts.
-So the learning rate is relative, too, as in LARS (You et al. 2017, arXiv 1708.03888).
+So the learning rate is relative, too, as in LARS (You et al. 2017, arXiv 1708.03888). And every step is followed by one
+back to the norm before it: else the norm grows by a share of itself each time, 1e13 times in ten epochs, since nothing
+pulls it back. As the whole matrix is rescaled, what BatchNorm passes on stays the same, but for its epsilon.
 """
 
 from collections.abc import Iterable
@@ -17,14 +19,15 @@ from rrzoo.optimisers.adam import Adam
 MOMENTUM = 0.95
 ITERATIONS = 5  # of `orthogonal`
 ADAM_SHARE = 0.15  # of the learning rate
+TINY = 1e-12  # in place of a norm of 0
 POLYNOMIAL = 3.4445, -4.7750, 2.0315  # the reference's: large at 0, so that small singular values grow fast
 
 
 class Muon:
     """Muon for what multiplies features, convolutions as matrices (outputs, inputs x taps); Adam for everything else.
 
-    In a step, a matrix (R, C) moves by `learning_rate` times its own norm, but for rounding of `orthogonal`; of vectors
-    and of matrices of one row, Adam's learning rate is `ADAM_SHARE` of that.
+    In a step, a matrix (R, C) moves by `learning_rate` times its own norm, but for rounding of `orthogonal`, and is
+    rescaled to that norm; of vectors and of matrices of one row, Adam's learning rate is `ADAM_SHARE` of that.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
@@ -47,8 +50,10 @@ class Muon:
                 continue
             moment.lerp_(matrix.grad, 1 - MOMENTUM)
             direction = orthogonal(matrix.grad.lerp(moment, MOMENTUM).flatten(1))  # Nesterov's
-            length = matrix.norm() / min(direction.shape) ** 0.5  # of an orthogonal matrix, the root is the norm
+            norm = matrix.norm()
+            length = norm / min(direction.shape) ** 0.5  # of an orthogonal matrix, the root is the norm
             matrix.sub_(direction.view_as(matrix) * (self.learning_rate * length))
+            matrix.mul_(norm / matrix.norm().clamp(min=TINY))
             matrix.grad = None
 
     def state(self, names: Iterable[str]) -> dict[str, Tensor]:
@@ -87,7 +92,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     a, b, c = POLYNOMIAL
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-12)
+    x = x / x.norm().clamp(min=TINY)
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)

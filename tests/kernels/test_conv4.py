@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from conftest import run_python
-from rrzoo import backbones
+from rrzoo import backbones, datasets, pretext, training
+from rrzoo.config import Recipe
 from rrzoo.kernels import conv4, precompile, views
 from rrzoo.kernels.conv4 import workspace as conv4_workspace
 
@@ -21,9 +22,9 @@ pytestmark = pytest.mark.skipif(conv4.loops() is None, reason="the compiled loop
 AVX2 = "+avx,+avx2,+fma,+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+bmi,+bmi2,+f16c,+lzcnt,+movbe,+cx16,-avx512f"
 
 
-def make(seed: int = 0) -> backbones.Conv4:
+def make(seed: int = 0, width: int = 1) -> backbones.Conv4:
     torch.manual_seed(seed)
-    module = backbones.Conv4()
+    module = backbones.Conv4(width)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.weight, 1.0, 0.3)
@@ -31,9 +32,10 @@ def make(seed: int = 0) -> backbones.Conv4:
     return module
 
 
-def data(count: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def data(count: int, size: int, seed: int = 0, width: int = 1) -> tuple[Tensor, Tensor]:
+    """Return views and the gradient of their features."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 3, size, size, generator=generator), torch.randn(count, 64, generator=generator)
+    return torch.randn(count, 3, size, size, generator=generator), torch.randn(count, 64 * width, generator=generator)
 
 
 def step(module: nn.Module, views: Tensor, grads: Tensor, compiled: bool) -> dict[str, Tensor]:
@@ -67,11 +69,11 @@ def smallest_input_of_relu(module: nn.Module, views: Tensor) -> float:
     return min(smallest)
 
 
-@pytest.mark.parametrize("size", [16, 32])
-def test_all_results_equal_a_float64_oracle(size):
+@pytest.mark.parametrize(("width", "size"), [(1, 16), (1, 32), (2, 16), (4, 16)])
+def test_all_results_equal_a_float64_oracle(width, size):
     # Where a ReLU's input is 0 up to rounding, its gradient is a matter of luck: take data without such a place.
     for seed in range(100):
-        module, (views, grads) = make(seed), data(16, size, seed)
+        module, (views, grads) = make(seed, width), data(16, size, seed, width)
         oracle = copy.deepcopy(module).double()
         if smallest_input_of_relu(copy.deepcopy(oracle), views.double()) > 3e-6:
             break
@@ -81,10 +83,18 @@ def test_all_results_equal_a_float64_oracle(size):
     assert max(ours.values()) < 2 * max(torchs.values())
 
 
-@pytest.mark.parametrize(("count", "size"), [(32, 32), (512, 32), (32, 48), (32, 96), (48, 80)])
-def test_sizes_of_training(count, size):
+@pytest.mark.parametrize(
+    ("width", "count", "size"),
+    [
+        *((1, *case) for case in [(32, 32), (512, 32), (32, 48), (32, 96), (48, 80)]),
+        *((2, *case) for case in [(32, 16), (112, 32), (48, 48), (16, 80)]),
+        *((3, *case) for case in [(32, 32), (16, 48)]),
+        *((4, *case) for case in [(48, 16), (64, 32), (32, 48), (16, 80)]),
+    ],
+)
+def test_sizes_of_training(width, count, size):
     # Among millions of ReLUs some have an input of 0 up to rounding. A gain far below the bias keeps them all from it.
-    module, (views, grads) = make(), data(count, size)
+    module, (views, grads) = make(width=width), data(count, size, width=width)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.constant_(layer.weight, 0.1)
@@ -111,11 +121,12 @@ def test_variances_survive_a_large_mean():
     assert errors["features"] < 1e-5
 
 
-def test_adam_reaches_the_same_weights():
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_adam_reaches_the_same_weights(width):
     views, _ = data(64, 32)
     results = []
     for compiled in (False, True):
-        module = make()
+        module = make(width=width)
         features_of = conv4.fast(module) if compiled else module
         optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
         for i in range(6):
@@ -125,7 +136,23 @@ def test_adam_reaches_the_same_weights():
         results.append(module.state_dict())
     for name, value in results[0].items():
         torch.testing.assert_close(results[1][name], value, atol=1e-4, rtol=1e-4, msg=name)
-    assert (results[0]["layer1.conv.weight"] - make().state_dict()["layer1.conv.weight"]).abs().max() > 3e-3
+    assert (results[0]["layer1.conv.weight"] - make(width=width).state_dict()["layer1.conv.weight"]).abs().max() > 3e-3
+
+
+@pytest.mark.parametrize("name", ["conv4", "conv4x2", "conv4x4"])
+def test_training_has_the_same_losses_as_plain_torch(name):
+    """Twenty steps of real training, each as `rrzoo train` takes it, on 32 of clay10's pictures."""
+    recipe = Recipe(name, "clay10", 32, views=4, batch_size=16, loss="bce", optimizer="muon", learning_rate=0.02)
+    losses = {}
+    for fast in (True, False):
+        torch.manual_seed(0)
+        dataset = datasets.load("clay10", "train")
+        step = training.TrainStep(pretext.create(recipe, backbones.create(name), dataset), dataset, fast)
+        losses[fast] = [step(0, np.arange(16) + i % 2 * 16)[0].item() for i in range(20)]
+    assert losses[True] == pytest.approx(losses[False], rel=0.01)
+    assert losses[True][:2] == pytest.approx(losses[False][:2], rel=1e-5)
+    assert losses[True] != losses[False]
+    assert sum(losses[True][-4:]) < 0.9 * sum(losses[True][:4])
 
 
 def test_blocked_views_give_the_same_bits():
@@ -139,8 +166,9 @@ def test_blocked_views_give_the_same_bits():
     assert all(torch.equal(plain[name], turned[name]) for name in plain)
 
 
-def test_results_are_the_same_bits_for_any_number_of_threads():
-    module, (views, grads) = make(), data(112, 32)
+@pytest.mark.parametrize("width", [1, 4])
+def test_results_are_the_same_bits_for_any_number_of_threads(width):
+    module, (views, grads) = make(width=width), data(112, 32, width=width)
     results = []
     for threads in (numba.config.NUMBA_NUM_THREADS, numba.config.NUMBA_NUM_THREADS, 1):
         numba.set_num_threads(threads)
@@ -224,8 +252,16 @@ def test_no_write_outside_the_arrays(monkeypatch):
         return inside
 
     monkeypatch.setattr(conv4_workspace, "new", guarded)
-    for count, size in ((48, 16), (80, 32), (16, 48), (16, 96)):
-        module, (views, grads) = make(), data(count, size)
+    for width, count, size in (
+        (1, 48, 16),
+        (1, 80, 32),
+        (1, 16, 48),
+        (1, 16, 96),
+        (2, 48, 16),
+        (3, 16, 48),
+        (4, 16, 80),
+    ):
+        module, (views, grads) = make(width=width), data(count, size, width=width)
         extract = conv4.FastConv4(module)
         extract(views).backward(grads)
         space = extract.free[0]

@@ -50,13 +50,48 @@ def test_a_step_is_relative_to_the_matrix_and_adams_elsewhere() -> None:
         gradient = gradients[0].flatten(1)
         moment = MOMENTUM * moment + (1 - MOMENTUM) * gradient
         direction = orthogonal((1 - MOMENTUM) * gradient + MOMENTUM * moment)
-        expected = expected - 0.1 * expected.norm() / 6**0.5 * direction
+        moved = expected - 0.1 * expected.norm() / 6**0.5 * direction
+        expected = moved * expected.norm() / moved.norm()
         assert direction.norm().item() == pytest.approx(6**0.5, rel=0.2)  # a tenth of the kernel's own norm, about
     torch.testing.assert_close(kernel.flatten(1), expected, rtol=1e-4, atol=1e-5)
     for ours, theirs in zip((row, bias), adams, strict=True):
         assert torch.equal(ours, theirs)
     assert torch.equal(unused, before)
     assert kernel.grad is None
+
+
+def test_weights_before_batch_norm_keep_their_norm_and_their_function() -> None:
+    """Steps without the way back to the norm end far off, with the same outputs behind BatchNorm at every step."""
+    torch.manual_seed(0)
+    images, slopes = torch.randn(16, 3, 8, 8, dtype=torch.float64), torch.randn(16, 8, 8, 8, dtype=torch.float64)
+    convolution = nn.Conv2d(3, 8, 3, padding=1, bias=False, dtype=torch.float64)
+    free = convolution.weight.detach().clone().requires_grad_()
+    muon, moment, norm = Muon(convolution.parameters(), 0.1), torch.zeros(8, 27, dtype=torch.float64), free.norm()
+
+    def outputs(weight: torch.Tensor) -> torch.Tensor:
+        maps = nn.functional.conv2d(images, weight, padding=1)
+        return nn.functional.batch_norm(maps, None, None, training=True, eps=1e-12)
+
+    for _ in range(100):
+        ours, theirs = outputs(convolution.weight), outputs(free)
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+        (ours * slopes).sum().backward()
+        # the gradient is as much shorter as its weights are longer: momentum takes them as if they never had grown
+        gradient = (torch.autograd.grad((theirs * slopes).sum(), free)[0] * free.norm() / norm).detach().flatten(1)
+        moment.lerp_(gradient, 1 - MOMENTUM)
+        direction = orthogonal(gradient.lerp(moment, MOMENTUM)).view_as(free)
+        free = (free - 0.1 * free.norm() / 8**0.5 * direction).detach().requires_grad_()
+        muon.step()
+    assert convolution.weight.norm().item() == pytest.approx(norm.item(), rel=1e-9)
+    assert free.norm() > 1.3 * norm
+
+
+def test_a_matrix_of_zeros_stays() -> None:
+    weight = nn.Parameter(torch.zeros(4, 6))
+    muon = Muon([weight], 0.1)
+    weight.grad = torch.randn(4, 6)
+    muon.step()
+    assert not weight.any()
 
 
 def test_the_threads_of_the_process_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,9 @@ import numpy as np
 from numba import njit, prange
 
 from rrzoo.kernels.conv4.first_layer import OPTIONS, Address, Array, add, flush, nth_block, reduce
-from rrzoo.kernels.conv4.forward import GROUP, multiply_tile
+from rrzoo.kernels.conv4.forward import GROUP, multiply_tiles
 from rrzoo.kernels.conv4.llvm import BYTES, LANES
-from rrzoo.kernels.conv4.products import PAIR, TILE, multiply_outer
+from rrzoo.kernels.conv4.products import TILE, multiply_outer, transpose
 from rrzoo.kernels.conv4.simd import fill, fma, gate, load, plus, store
 from rrzoo.kernels.conv4.winograd import POSITIONS, input_grad_transform, input_transform, output_grad_transform
 
@@ -33,7 +33,7 @@ def _add_grads(
 
 @njit(parallel=True, **OPTIONS)
 def last_grads(last: Array, norm: Array, pooled: Array, sums: Array) -> None:
-    """Sum the gradients of the last layer as `backward_layer` does for the others; pooled: (blocks, 1, 1, 64, 16)."""
+    """Sum the gradients of the last layer as `backward_layer` does for the others; pooled: (blocks, 1, 1, D, 16)."""
     blocks, height, width, channels = last.shape[:4]
     for i in prange(blocks):
         block = nth_block(i, blocks, True)
@@ -47,22 +47,24 @@ def last_grads(last: Array, norm: Array, pooled: Array, sums: Array) -> None:
 
 
 @njit(**OPTIONS)
-def _multiply_tiles(grads: Array, values: Array, tiles: int, sums: Array) -> None:
-    """Add to sums (16, channels_out / TILE, channels_in / PAIR, PAIR * TILE) what some tiles give."""
+def _multiply_outer_tiles(grads: Array, values: Array, tiles: int, sums: Array) -> None:
+    """Add to sums (16, channels_out / 16, channels_in / TILE, TILE, 16) what some tiles give; overwrite grads."""
     grads_step, values_step = grads.shape[2] * BYTES, values.shape[2] * BYTES
     outputs, inputs = sums.shape[1:3]
     for position in range(POSITIONS):
-        grads_at, values_at = grads[position].ctypes.data, values[position].ctypes.data
-        sums_at = sums[position].ctypes.data
+        values_at, sums_at = values[position].ctypes.data, sums[position].ctypes.data
         for output in range(outputs):
-            for pair in range(inputs):
+            grads_at = grads[position].ctypes.data + output * LANES * BYTES
+            for tile in range(tiles):
+                transpose(grads_at + tile * grads_step)
+            for part in range(inputs):
                 multiply_outer(
-                    grads_at + output * TILE * BYTES,
+                    grads_at,
                     grads_step,
-                    values_at + pair * PAIR * BYTES,
+                    values_at + part * TILE * BYTES,
                     values_step,
                     tiles,
-                    sums_at + (output * inputs + pair) * PAIR * TILE * 4,
+                    sums_at + (output * inputs + part) * TILE * BYTES,
                 )
 
 
@@ -76,6 +78,7 @@ def backward_layer(
     sums: Array,
     grads: Array,
     values: Array,
+    products: Array,
     ring: Array,
     weights: Array,
     before: Array,
@@ -92,10 +95,12 @@ def backward_layer(
             behind; or (blocks, 1, 1, channels_out, 16) in layer 3.
         source: as in `forward_layer`. Its inside, once it has been used, is overwritten with the gradient of the
             pooled activations of the layer before.
-        sums: written, (groups, 16, channels_out / TILE, channels_in / PAIR, PAIR * TILE): the gradient of the
-            transformed weights, by group of blocks.
-        grads, values: (threads, 16, tiles at once, channels_out or channels_in + 1, 16).
-        ring: (threads, 2, 2, S + 2, channels_in, 16): rows of the inputs' gradient to which the next tiles add.
+        sums: written, (groups, 16, channels_out / 16, channels_in / TILE, TILE, 16): the gradient of the transformed
+            weights, by group of blocks.
+        grads, values: scratch, (threads, 16, tiles at once, channels_out or channels_in + 1, 16).
+        products: scratch, (threads, 16, T, GROUP + 1, 16). Weights are read once for T tiles, an even number.
+        ring: (threads, rows of tiles, 2, S + 2, channels_in, 16): rows of the inputs' gradient to which the next tiles
+            add.
         weights: transformed, transposed and packed, (channels_in / GROUP, 16, GROUP / TILE, channels_out, TILE).
         before, before_norm: the convolution of the layer before and its norm; not read in layer 1.
         before_sums: written, float64 (blocks, 2, channels_in): of the gradients d behind the ReLU, less the factor
@@ -106,67 +111,82 @@ def backward_layer(
     size = (blocks + groups - 1) // groups
     pixel, pixel_in = channels * BYTES, channels_in * BYTES
     row_in = (width + 2) * pixel_in
-    position, position_in = at_once * (channels + 1) * BYTES, at_once * (channels_in + 1) * BYTES
+    tile_out, tile_in, tile_products = (channels + 1) * BYTES, (channels_in + 1) * BYTES, products.shape[3] * BYTES
+    strip, across, slots = products.shape[2], width // 2, ring.shape[1]
+    position, position_in, position_products = at_once * tile_out, at_once * tile_in, strip * tile_products
     inside = 0 if pooled.shape[1] == 1 else 1  # a mean over all pixels has one gradient
     zeros = np.zeros(POSITIONS * GROUP, np.float32)
     for i in prange(groups):
         group, thread = nth_block(i, groups, layer % 2 == 0), numba.get_thread_id()
-        products = np.empty((POSITIONS, GROUP + 1, LANES), np.float32)
         part, totals = np.zeros((2, channels_in, LANES), np.float32), np.zeros((2, channels_in, LANES), np.float32)
+        products_at = products[thread].ctypes.data
         sums[group] = np.float32(0)
-        tile = 0
+        waiting = 0  # tiles whose products with inputs are still to be summed
         for block in range(group * size, min(blocks, (group + 1) * size)):
             ring[thread] = np.float32(0)
             totals[:] = np.float32(0)
-            for y in range(0, height, 2):
-                upper, lower = ring[thread, y // 2 % 2].ctypes.data, ring[thread, 1 - y // 2 % 2].ctypes.data
-                for x in range(0, width, 2):
-                    grads_at = grads[thread, 0, tile].ctypes.data
-                    values_at = values[thread, 0, tile].ctypes.data
-                    outputs = target.ctypes.data + ((block * height + y) * width + x) * pixel
-                    place = (block * pooled.shape[1] + inside * (y // 2 + 1)) * pooled.shape[2] + inside * (x // 2 + 1)
+            finished = 0  # rows of tiles
+            for start in range(0, height // 2 * across, strip):
+                tiles = min(strip, height // 2 * across - start)
+                grads_at, values_at = grads[thread, 0, waiting].ctypes.data, values[thread, 0, waiting].ctypes.data
+                for tile in range(tiles):
+                    down, right = (start + tile) // across, (start + tile) % across
+                    outputs = target.ctypes.data + ((block * height + 2 * down) * width + 2 * right) * pixel
+                    row, column = inside * (down + 1), inside * (right + 1)
+                    grad = pooled.ctypes.data + ((block * pooled.shape[1] + row) * pooled.shape[2] + column) * pixel
                     for channel in range(channels):
                         at = channel * BYTES
                         output_grad_transform(
                             outputs + at,
                             width * pixel,
                             pixel,
-                            pooled.ctypes.data + place * pixel + at,
+                            grad + at,
                             norm.ctypes.data + channel * 4,
                             channels * 4,
-                            grads_at + at,
+                            grads_at + tile * tile_out + at,
                             position,
                         )
-                    inputs = source.ctypes.data + (block * (height + 2) + y) * row_in + x * pixel_in
+                    inputs = source.ctypes.data + (block * (height + 2) + 2 * down) * row_in + 2 * right * pixel_in
                     for channel in range(channels_in):
                         at = channel * BYTES
-                        input_transform(inputs + at, row_in, pixel_in, values_at + at, position_in)
-                    for part_in in range(len(weights)):
-                        multiply_tile(
-                            grads_at,
-                            position,
-                            channels,
-                            weights[part_in].ctypes.data,
-                            zeros.ctypes.data,
-                            products.ctypes.data,
-                            (GROUP + 1) * BYTES,
-                        )
+                        input_transform(inputs + at, row_in, pixel_in, values_at + tile * tile_in + at, position_in)
+                for part_in in range(len(weights)):
+                    multiply_tiles(
+                        grads_at,
+                        tile_out,
+                        position,
+                        tiles,
+                        channels,
+                        weights[part_in].ctypes.data,
+                        zeros.ctypes.data,
+                        products_at,
+                        tile_products,
+                        position_products,
+                    )
+                    for tile in range(tiles):
+                        down, right = (start + tile) // across, (start + tile) % across
+                        at = 2 * right * pixel_in + part_in * GROUP * BYTES
+                        upper = ring[thread, down % slots].ctypes.data + at
+                        lower = ring[thread, (down + 1) % slots].ctypes.data + at
                         for channel in range(GROUP):
-                            at = x * pixel_in + (part_in * GROUP + channel) * BYTES
+                            at = channel * BYTES
                             input_grad_transform(
-                                products.ctypes.data + channel * BYTES,
-                                (GROUP + 1) * BYTES,
+                                products_at + tile * tile_products + at,
+                                position_products,
                                 upper + at,
                                 lower + at,
                                 row_in,
                                 pixel_in,
                             )
-                    tile += 1
-                    if tile == at_once:
-                        _multiply_tiles(grads[thread], values[thread], tile, sums[group])
-                        tile = 0
-                for j in range(y - 1, y + 2 if y + 2 == height else y + 1):
-                    if j >= 0:
+                waiting += tiles
+                if waiting + strip > at_once:
+                    _multiply_outer_tiles(grads[thread], values[thread], waiting, sums[group])
+                    waiting = 0
+                while (finished + 1) * across <= start + tiles:
+                    y = 2 * finished
+                    upper = ring[thread, finished % slots].ctypes.data
+                    lower = ring[thread, (finished + 1) % slots].ctypes.data
+                    for j in range(max(y - 1, 0), y + 2 if y + 2 == height else y + 1):
                         gradient = (upper + (j + 1 - y) * row_in if j <= y else lower) + pixel_in
                         out = source.ctypes.data + (block * (height + 2) + j + 1) * row_in + pixel_in
                         for k in range(width * channels_in):
@@ -175,19 +195,8 @@ def backward_layer(
                             rows = before[block, 2 * j].ctypes.data
                             _add_grads(rows, 2 * width, channels_in, out, pixel_in, before_norm, part.ctypes.data)
                             flush(part, totals)
-                ring[thread, y // 2 % 2] = np.float32(0)
+                    ring[thread, finished % slots] = np.float32(0)
+                    finished += 1
             reduce(totals, before_sums[block])
-        if tile > 0:
-            _multiply_tiles(grads[thread], values[thread], tile, sums[group])
-
-
-@njit(parallel=True, **OPTIONS)
-def add_groups(sums: Array, out: Array) -> None:
-    """Sum (groups, n) float32 to (n,) float64."""
-    count = sums.shape[1]
-    for part in prange((count + 255) // 256):
-        for i in range(part * 256, min(count, (part + 1) * 256)):
-            out[i] = 0.0
-        for group in range(len(sums)):
-            for i in range(part * 256, min(count, (part + 1) * 256)):
-                out[i] += sums[group, i]
+        if waiting > 0:
+            _multiply_outer_tiles(grads[thread], values[thread], waiting, sums[group])

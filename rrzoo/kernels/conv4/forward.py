@@ -30,11 +30,11 @@ from rrzoo.kernels.conv4.first_layer import (
     reduce,
 )
 from rrzoo.kernels.conv4.llvm import BYTES, LANES
-from rrzoo.kernels.conv4.products import TILE, multiply
+from rrzoo.kernels.conv4.products import PIXELS, TILE, multiply
 from rrzoo.kernels.conv4.simd import fill, fma, gate, load, plus, store
 from rrzoo.kernels.conv4.winograd import POSITIONS, input_transform, output_transform
 
-GROUP = 8  # output channels whose products of one tile are in the cache at once
+GROUP = 8  # output channels whose products of some tiles are in the cache at once
 
 
 @njit(**OPTIONS)
@@ -56,54 +56,85 @@ def _pool_into(rows: Address, norm: Array, source: Array, y: int) -> None:
 
 
 @njit(**OPTIONS)
-def multiply_tile(
+def multiply_tiles(
     values: Address,
+    tile: int,
     position: int,
+    tiles: int,
     channels: int,
     weights: Address,
     starts: Address,
     target: Address,
+    target_tile: int,
     target_position: int,
 ) -> None:
-    """Multiply 16 times values (channels,), `position` bytes apart, by weights: to GROUP products each.
+    """Multiply 16 times values (channels,) of some tiles by weights: to GROUP products each.
 
-    Weights are packed (16, GROUP / TILE, channels, TILE), starts are (16, GROUP).
+    `tile` and `position` are the bytes from one tile and position to the next. Weights are packed (16, GROUP / TILE,
+    channels, TILE), starts are (16, GROUP). Values and target have room for PIXELS tiles at a time.
     """
     for i in range(POSITIONS):
         for part in range(GROUP // TILE):
-            multiply(
-                values + i * position,
-                channels // 2,
-                weights + (i * GROUP // TILE + part) * channels * TILE * 4,
-                starts + (i * GROUP + part * TILE) * 4,
-                target + i * target_position + part * TILE * BYTES,
-            )
+            for t in range(0, tiles, PIXELS):
+                multiply(
+                    values + i * position + t * tile,
+                    tile,
+                    channels // 2,
+                    weights + (i * GROUP // TILE + part) * channels * TILE * 4,
+                    starts + (i * GROUP + part * TILE) * 4,
+                    target + i * target_position + t * target_tile + part * TILE * BYTES,
+                    target_tile,
+                )
 
 
 @njit(**OPTIONS)
 def _convolve_tiles(
-    source: Array, weights: Array, starts: Array, y: int, out: Address, totals: Address, scratch: Address
+    source: Array,
+    weights: Array,
+    starts: Array,
+    start: int,
+    tiles: int,
+    out: Address,
+    totals: Address,
+    values: Array,
+    products: Array,
 ) -> None:
-    """Convolve rows y and y + 1 of one block; add their sums and sums of squares to totals[2][channels_out]."""
+    """Convolve tiles of one block from the `start`-th on; add sums and sums of squares to totals[2][channels_out].
+
+    `out` is the address of the block's outputs, `values` and `products` are those of `forward_layer` for one thread.
+    """
     width, channels, groups = source.shape[1] - 2, source.shape[2], len(weights)
     pixel, out_pixel = channels * BYTES, groups * GROUP * BYTES
-    row, position = (width + 2) * pixel, (channels + GROUP + 1) * BYTES
-    products = scratch + channels * BYTES
-    for x in range(0, width, 2):
-        corner = source.ctypes.data + y * row + x * pixel
+    row, out_row = (width + 2) * pixel, width * out_pixel
+    tile_in, tile_out = values.shape[2] * BYTES, products.shape[2] * BYTES
+    position_in, position_out = values.shape[1] * tile_in, products.shape[1] * tile_out
+    for tile in range(tiles):
+        y, x = 2 * ((start + tile) // (width // 2)), 2 * ((start + tile) % (width // 2))
+        corner, place = source.ctypes.data + y * row + x * pixel, values.ctypes.data + tile * tile_in
         for channel in range(channels):
-            input_transform(corner + channel * BYTES, row, pixel, scratch + channel * BYTES, position)
-        for group in range(groups):
-            first_weight = weights.ctypes.data + group * POSITIONS * GROUP * channels * 4
-            first_start = starts.ctypes.data + group * POSITIONS * GROUP * 4
-            multiply_tile(scratch, position, channels, first_weight, first_start, products, position)
+            input_transform(corner + channel * BYTES, row, pixel, place + channel * BYTES, position_in)
+    for group in range(groups):
+        multiply_tiles(
+            values.ctypes.data,
+            tile_in,
+            position_in,
+            tiles,
+            channels,
+            weights.ctypes.data + group * POSITIONS * GROUP * channels * 4,
+            starts.ctypes.data + group * POSITIONS * GROUP * 4,
+            products.ctypes.data,
+            tile_out,
+            position_out,
+        )
+        for tile in range(tiles):
+            y, x = 2 * ((start + tile) // (width // 2)), 2 * ((start + tile) % (width // 2))
             for i in range(GROUP):
                 channel = group * GROUP + i
                 output_transform(
-                    products + i * BYTES,
-                    position,
-                    out + x * out_pixel + channel * BYTES,
-                    width * out_pixel,
+                    products.ctypes.data + tile * tile_out + i * BYTES,
+                    position_out,
+                    out + y * out_row + x * out_pixel + channel * BYTES,
+                    out_row,
                     out_pixel,
                     totals + channel * BYTES,
                     totals + (groups * GROUP + channel) * BYTES,
@@ -131,7 +162,8 @@ def find_centers(
     source: Array,
     weights: Array,
     starts: Array,
-    scratch: Array,
+    values: Array,
+    products: Array,
 ) -> Array:
     """Return a guess (channels,) at the means of a convolution: those of two rows amid the first block.
 
@@ -141,9 +173,12 @@ def find_centers(
     middle = width // 4 * 2
     for y in range(max(middle - 1, 0), min(middle + 3, width)):
         _pool(layer, before, norm, first, passed, source, 0, 0, y)
-    rows, totals = np.empty((2, width, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
-    scratch_at = scratch.ctypes.data
-    _convolve_tiles(source[0], weights, starts, middle, rows.ctypes.data, totals.ctypes.data, scratch_at)
+    out, totals = np.empty((width, width, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
+    begin, end = middle // 2 * (width // 2), (middle // 2 + 1) * (width // 2)
+    for start in range(begin, end, values.shape[2]):
+        tiles = min(values.shape[2], end - start)
+        at, totals_at = out.ctypes.data, totals.ctypes.data
+        _convolve_tiles(source[0], weights, starts, start, tiles, at, totals_at, values[0], products[0])
     return means_of(totals, 2 * width)
 
 
@@ -157,7 +192,8 @@ def forward_layer(
     source: Array,
     weights: Array,
     starts: Array,
-    scratch: Array,
+    values: Array,
+    products: Array,
     target: Array,
     sums: Array,
 ) -> None:
@@ -173,7 +209,8 @@ def forward_layer(
         weights: transformed and packed, (channels_out / GROUP, 16, GROUP / TILE, channels_in, TILE).
         starts: minus the centers at position 5, which goes to all four pixels, else 0, (channels_out / GROUP, 16,
             GROUP).
-        scratch: (threads, 16, channels_in + GROUP + 1, 16). The odd count keeps positions apart in the cache.
+        values, products: scratch, (threads, 16, T, channels_in or GROUP + 1, 16). Weights are read once for T tiles, an
+            even number. The odd counts keep positions apart in the cache.
         target: written: the convolution less centers, (blocks, S, S, channels_out, 16).
         sums: written, float64 (blocks, 2, channels_out): of `target` and of its squares.
     """
@@ -181,21 +218,22 @@ def forward_layer(
     for i in prange(blocks):
         block, thread = nth_block(i, blocks, layer % 2 == 1), numba.get_thread_id()
         part, totals = np.zeros((2, channels, LANES), np.float32), np.zeros((2, channels, LANES), np.float32)
-        ready = 0
-        for y in range(0, height, 2):
-            while ready < min(y + 3, height):
+        out, part_at, ready, end = target[block].ctypes.data, part.ctypes.data, 0, height * width // 4
+        for start in range(0, end, values.shape[2]):
+            tiles = min(values.shape[2], end - start)
+            while ready < min(2 * ((start + tiles - 1) // (width // 2)) + 3, height):
                 _pool(layer, before, norm, first, passed, source, block, thread, ready)
                 ready += 1
-            out = target.ctypes.data + (block * height + y) * width * channels * BYTES
-            part_at, scratch_at = part.ctypes.data, scratch[thread].ctypes.data
-            _convolve_tiles(source[block], weights, starts, y, out, part_at, scratch_at)
-            flush(part, totals)
+            mine = values[thread], products[thread]
+            _convolve_tiles(source[block], weights, starts, start, tiles, out, part_at, *mine)
+            if (start + tiles) % (width // 2) == 0:
+                flush(part, totals)
         reduce(totals, sums[block])
 
 
 @njit(parallel=True, **OPTIONS)
 def features(last: Array, norm: Array, out: Array) -> None:
-    """BatchNorm, ReLU and global mean: (blocks, S, S, 64, 16) -> (N, 64)."""
+    """BatchNorm, ReLU and global mean: (blocks, S, S, D, 16) -> (N, D)."""
     for block in prange(last.shape[0]):
         pixels, channels = last.shape[1] * last.shape[2], last.shape[3]
         totals = np.empty((channels, LANES), np.float32)

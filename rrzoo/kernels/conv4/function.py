@@ -19,7 +19,7 @@ from rrzoo import backbones
 from rrzoo.kernels import bfloat16
 from rrzoo.kernels.compiled import Compiled
 from rrzoo.kernels.conv4 import workspace
-from rrzoo.kernels.conv4.workspace import CHANNELS, LANES, Loops, Workspace
+from rrzoo.kernels.conv4.workspace import LANES, Loops, Workspace
 
 
 def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -30,9 +30,9 @@ def fast(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
     """
     if type(backbone) is not backbones.Conv4:
         return Compiled(backbone)
-    if backbone.channels == CHANNELS:
-        return FastConv4(backbone)
-    return bfloat16.Bfloat16Conv4(backbone) if bfloat16.supported() else Compiled(backbone)
+    if backbone.channels[1] >= bfloat16.LEAST_CHANNELS and bfloat16.supported():
+        return bfloat16.Bfloat16Conv4(backbone)
+    return FastConv4(backbone)
 
 
 class FastConv4:
@@ -47,7 +47,7 @@ class FastConv4:
         self.free: list[Workspace] = []  # at most one: the system clears fresh memory, which takes time
 
     def __call__(self, views: Tensor) -> Tensor:
-        """Return the features (N, 64) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
+        """Return the features (N, D) of views (N, 3, S, S) or (N / 16, S + 2, S + 2, 3, 16), see `block`.
 
         The views must not change before the backward pass.
         """
@@ -66,7 +66,7 @@ class FastConv4:
         if space is None or (space.blocks, space.size) != (blocks, size):
             compiled = loops()
             assert compiled is not None
-            space = Workspace(compiled, blocks, size)
+            space = Workspace(compiled, self.module.channels, blocks, size)
         return space
 
     def _fits(self, views: Tensor, blocked: bool) -> bool:
@@ -120,17 +120,18 @@ def loops() -> Loops | None:
     """
     try:
         from rrzoo.kernels import precompile
-        from rrzoo.kernels.conv4 import backward, first_layer, forward, winograd
+        from rrzoo.kernels.conv4 import backward, first_layer, forward, weights
 
-        compiled = Loops(first_layer, forward, backward, winograd.WEIGHT_TRANSFORM)
+        compiled = Loops(first_layer, forward, backward, weights)
         with precompile.second_process():
             inputs = workspace.new(1, 18, 18, 3, LANES)
             compiled.forward.block_views(workspace.new(LANES, 3, 16, 16), inputs)
-            weights = [workspace.new(outputs, channels, 3, 3) for channels, outputs in pairwise(CHANNELS)]
-            norms = [workspace.new(outputs) for outputs in CHANNELS[1:]]
-            space = Workspace(compiled, 1, 16)
-            space.forward(inputs, weights, norms, norms, [1.0] * 4)
-            space.backward(workspace.new(LANES, CHANNELS[-1]), weights)
+            channels = 3, 8, 16, 16, 16  # other numbers take the same code
+            kernels = [workspace.new(outputs, inputs, 3, 3) for inputs, outputs in pairwise(channels)]
+            norms = [workspace.new(outputs) for outputs in channels[1:]]
+            space = Workspace(compiled, channels, 1, 16)
+            space.forward(inputs, kernels, norms, norms, [1.0] * 4)
+            space.backward(workspace.new(LANES, channels[-1]), kernels)
     except Exception as error:  # numba and LLVM have many ways to fail, and training needs neither
         reason = str(error).partition("\n")[0]
         warnings.warn(f"Conv4 trains several times slower without its compiled loops: {reason}", stacklevel=2)

@@ -1,6 +1,6 @@
 """The products that cost nearly all of Conv4's time, with their sums kept in registers.
 
-`convolve` and `correlate` serve the first layer, `multiply` and `multiply_outer` the tiles of the others.
+`convolve` and `correlate` serve the first layer, `multiply`, `transpose` and `multiply_outer` the tiles of the others.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from numba.core import cgutils
 
 from rrzoo.kernels.conv4.llvm import (
     BYTES,
+    LANES,
     VECTOR,
     WIDTH,
     multiply_add,
@@ -22,10 +23,9 @@ from rrzoo.kernels.conv4.llvm import (
     zero,
 )
 
-# Output channels whose sums fill the registers: 8 hold 16 floats each, or 4 hold 16 floats in two. `convolve` does as
-# many PIXELS at once.
+# Channels whose sums fill the registers: 8 hold 16 floats each, or 4 hold 16 floats in two. There are registers for as
+# many PIXELS or tiles at once.
 TILE, PIXELS = (8, 2) if WIDTH == 16 else (4, 1)
-PAIR = 2  # input channels at once in `multiply_outer`
 
 
 @procedure
@@ -62,15 +62,31 @@ def convolve(
 
 
 @procedure
-def multiply(builder: Any, source: Any, pairs: Any, weights: Any, starts: Any, target: Any) -> None:
-    """Compute target[TILE] = starts[TILE] + sum over 2 * pairs of source[.] * weights[.][TILE]."""
-    sums = _start(builder, starts, 1)
+def multiply(
+    builder: Any,
+    source: Any,
+    source_tile: Any,
+    pairs: Any,
+    weights: Any,
+    starts: Any,
+    target: Any,
+    target_tile: Any,
+) -> None:
+    """Compute target[TILE] = starts[TILE] + sum over 2 * pairs of source[.] * weights[.][TILE] for PIXELS tiles.
+
+    Args are addresses and a count; `source_tile` and `target_tile` are the bytes from one tile to the next.
+    """
+    sums = _start(builder, starts, PIXELS)
     with cgutils.for_range(builder, pairs) as loop:
         weight = builder.add(weights, builder.mul(loop.index, number(2 * TILE * 4)))
         place = builder.add(source, builder.mul(loop.index, number(2 * BYTES)))
+        places = [place, *(builder.add(place, builder.mul(source_tile, number(p))) for p in range(1, PIXELS))]
         for i in range(2):
-            _add_products(builder, [read(builder, place, i * BYTES, VECTOR)], weight, 4 * i * TILE, sums)
-    _finish(builder, sums, target)
+            inputs = [read(builder, place, i * BYTES, VECTOR) for place in places]
+            _add_products(builder, inputs, weight, 4 * i * TILE, sums)
+    for p in range(PIXELS):
+        _finish(builder, sums[p * TILE : (p + 1) * TILE], target)
+        target = builder.add(target, target_tile)
 
 
 def _start(builder: Any, starts: Any, pixels: int) -> list[Any]:
@@ -78,9 +94,9 @@ def _start(builder: Any, starts: Any, pixels: int) -> list[Any]:
     return variables(builder, values * pixels)
 
 
-def _add_products(builder: Any, inputs: list[Any], weights: Any, offset: int, sums: list[Any]) -> None:
+def _add_products(builder: Any, inputs: list[Any], weights: Any, offset: int, sums: list[Any], step: int = 4) -> None:
     for channel in range(TILE):
-        factor = read_repeated(builder, weights, offset + 4 * channel, VECTOR)
+        factor = read_repeated(builder, weights, offset + step * channel, VECTOR)
         for p, value in enumerate(inputs):
             place = sums[p * TILE + channel]
             builder.store(multiply_add(builder, value, factor, builder.load(place)), place)
@@ -121,16 +137,51 @@ def correlate(
 
 
 @procedure
+def transpose(builder: Any, place: Any) -> None:
+    """Transpose 16 vectors, of 16 channels, in memory: [channel][lane] -> [lane][channel]."""
+    starts = range(0, LANES, WIDTH)
+    squares = {(row, column): _transposed(builder, place, row, column) for row in starts for column in starts}
+    for (row, column), vectors in squares.items():
+        for i, vector in enumerate(vectors):
+            write(builder, vector, place, (column + i) * BYTES + 4 * row)
+
+
+def _transposed(builder: Any, place: Any, row: int, column: int) -> list[Any]:
+    """Return the transpose of one square of registers: blocks of 1, 2, 4 ... numbers change places."""
+    vectors = [read(builder, place, (row + i) * BYTES + 4 * column) for i in range(WIDTH)]
+    size = 1
+    while size < WIDTH:
+        low = [WIDTH + i - size if i & size else i for i in range(WIDTH)]
+        high = [WIDTH + i if i & size else i + size for i in range(WIDTH)]
+        for i in range(WIDTH):
+            if not i & size:
+                a, b = vectors[i], vectors[i + size]
+                vectors[i], vectors[i + size] = shuffle(builder, a, b, low), shuffle(builder, a, b, high)
+        size *= 2
+    return vectors
+
+
+@procedure
 def multiply_outer(
     builder: Any, grads: Any, grads_step: Any, inputs: Any, inputs_step: Any, count: Any, sums: Any
 ) -> None:
-    """Add to sums[PAIR][TILE] the products grads[TILE] * inputs[PAIR], over `count` steps in bytes and over lanes."""
-    totals = variables(builder, [zero()] * (PAIR * TILE))
+    """Add to sums[TILE][16] the products inputs[TILE] * grads[16 channels], over `count` steps in bytes and over lanes.
+
+    `grads` are those of 16 channels, transposed: [lane][channel]; `inputs` are [TILE][lane].
+    """
+    totals = variables(builder, [zero(VECTOR)] * (PIXELS * TILE))
     with cgutils.for_range(builder, count) as loop:
         grad = builder.add(grads, builder.mul(loop.index, grads_step))
         place = builder.add(inputs, builder.mul(loop.index, inputs_step))
-        _add_outer(builder, grad, [builder.add(place, number(i * BYTES)) for i in range(PAIR)], totals)
-    _add_totals(builder, totals, sums)
+        for lane in range(LANES):
+            value = read(builder, grad, lane * BYTES, VECTOR)
+            part = lane % PIXELS * TILE  # sums by turns, so that none waits for the one before
+            _add_products(builder, [value], place, 4 * lane, totals[part : part + TILE], BYTES)
+    for i in range(TILE):
+        value = read(builder, sums, i * BYTES, VECTOR)
+        for total in totals[i::TILE]:
+            value = builder.fadd(value, builder.load(total))
+        write(builder, value, sums, i * BYTES)
 
 
 def _add_outer(builder: Any, grads: Any, inputs: list[Any], totals: list[Any]) -> None:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LANES = 16  # views of one block
-CHANNELS = (3, 8, 16, 32, 64)
+STRIP = 4  # tiles that weights are read for once
 TILES = 8  # whose grads and inputs are multiplied at once for the weights' gradient
+GROUPS = 32  # of blocks, at most, whose gradients of weights are summed apart
 Array = np.ndarray[Any, Any]
 
 
@@ -18,7 +19,7 @@ class Loops(NamedTuple):
     first: ModuleType
     forward: ModuleType
     backward: ModuleType
-    weight_transform: Array  # (16, 9), see winograd.py
+    weights: ModuleType
 
 
 def new(*shape: int, dtype: type = np.float32) -> Array:
@@ -32,54 +33,62 @@ def new(*shape: int, dtype: type = np.float32) -> Array:
 class Workspace:
     """All arrays of one forward and one backward pass over `blocks` x 16 views of `size` px.
 
+    `channels` are those of the images, 3, and behind each of the four layers, multiples of 8.
     `means` and `variances` (biased) of the four convolutions, float64 (channels,), are there after `forward`.
     """
 
-    def __init__(self, compiled: Loops, blocks: int, size: int) -> None:
-        self.loops, self.blocks, self.size = compiled, blocks, size
+    def __init__(self, compiled: Loops, channels: tuple[int, ...], blocks: int, size: int) -> None:
+        self.loops, self.channels, self.blocks, self.size = compiled, channels, blocks, size
         threads = compiled.backward.numba.config.NUMBA_NUM_THREADS
         # Scratch of the threads: `targets[0]`, `forward_scratch` and `backward_scratch`.
         # Of layer 0: what passed its ReLU, sums of inputs.
-        self.passed = new(blocks, size // 2, size // 2, CHANNELS[1], dtype=np.int64)
-        self.inputs = new(blocks, 9, CHANNELS[0], dtype=np.float64)
-        self.sources, self.targets, self.sums, self.forward_scratch = [new(0)], [], [], [new(0)]
-        self.backward_scratch: list[tuple[Array, ...]] = []
+        self.passed = new(blocks, size // 2, size // 2, self.channels[1], dtype=np.int64)
+        self.inputs = new(blocks, 9, self.channels[0], dtype=np.float64)
+        self.sources, self.targets, self.sums = [new(0)], [], []
+        self.forward_scratch: list[tuple[Array, ...]] = [()]
+        self.backward_scratch: list[tuple[Array, ...]] = [()]
+        self.packed, self.transposed = [new(0)], [new(0)]  # weights, transformed
         for layer in range(4):
-            inputs, outputs, edge, tile = CHANNELS[layer], CHANNELS[layer + 1], size >> layer, compiled.forward.TILE
+            inputs, outputs, edge, tile = channels[layer], channels[layer + 1], size >> layer, compiled.forward.TILE
             self.targets.append(new(*((blocks, edge) if layer else (threads, 2)), edge, outputs, LANES))
             if layer == 0:
                 self.sums.append(new(blocks, outputs // tile, inputs, 3, 3 * tile))
-                self.backward_scratch.append(())
             else:
-                group, pair = max(1, 64 // edge**2), compiled.backward.PAIR
+                group, across = compiled.forward.GROUP, edge // 2
                 self.sources.append(new(blocks, edge + 2, edge + 2, inputs, LANES))
-                self.forward_scratch.append(new(threads, 16, inputs + compiled.forward.GROUP + 1, LANES))
-                self.sums.append(new(-(-blocks // group), 16, outputs // tile, inputs // pair, pair * tile))
-                grads, values = (new(threads, 16, TILES, channels + 1, LANES) for channels in (outputs, inputs))
-                self.backward_scratch.append((grads, values, new(threads, 2, 2, edge + 2, inputs, LANES)))
+                products = new(threads, 16, STRIP, group + 1, LANES)
+                self.forward_scratch.append((new(threads, 16, STRIP, inputs + 1, LANES), products))
+                self.packed.append(new(outputs // group, 16, group // tile, inputs, tile))
+                self.transposed.append(new(inputs // group, 16, group // tile, outputs, tile))
+                together = max(1, 64 // edge**2, blocks // GROUPS)  # blocks whose sums are one
+                self.sums.append(new(-(-blocks // together), 16, outputs // LANES, inputs // tile, tile, LANES))
+                grads, values = (new(threads, 16, TILES, count + 1, LANES) for count in (outputs, inputs))
+                rows = 2 if across % STRIP == 0 else (STRIP - 1) // across + 3  # of tiles, those below STRIP tiles, too
+                ring = new(threads, rows, 2, edge + 2, inputs, LANES)
+                self.backward_scratch.append((grads, values, products, ring))
 
     def forward(
         self, views: Array, weights: list[Array], norm_weights: list[Array], norm_biases: list[Array], eps: list[float]
     ) -> Array:
-        """Return the features (N, 64) of blocked views."""
+        """Return the features (N, D) of blocked views."""
         loops = self.loops.forward
         self.sources[0] = views
         self.centers, self.means, self.offsets, self.variances, self.inverses, self.norms = [], [], [], [], [], []
         packed = self._pack_first(weights[0])
-        self.first = views, packed, new(CHANNELS[1])
-        self.transformed = [self._transform(weight) for weight in weights[1:]]
-        norm = new(2, CHANNELS[0])
+        self.first = views, packed, new(self.channels[1])
+        norm = new(2, self.channels[0])
         for layer, (source, target) in enumerate(zip(self.sources, self.targets, strict=True)):
-            channels = CHANNELS[layer + 1]
+            channels = self.channels[layer + 1]
             sums = new(self.blocks, 2, channels, dtype=np.float64)
             if layer == 0:
                 centers = self.loops.first.find_first_centers(self.first, channels)
                 self.first = views, packed, -centers
                 self.loops.first.forward_first(self.first, target, sums, self.sums[0], self.inputs)
-                self.products = self._total(0)
+                self.products = self._products_first()
             else:
-                packed, starts = self._pack(self.transformed[layer - 1]), new(channels // loops.GROUP, 16, loops.GROUP)
-                given = self.first, self.passed, source, packed, starts, self.forward_scratch[layer]
+                packed, starts = self.packed[layer], new(channels // loops.GROUP, 16, loops.GROUP)
+                self.loops.weights.transform_weights(weights[layer], packed, self.transposed[layer])
+                given = self.first, self.passed, source, packed, starts, *self.forward_scratch[layer]
                 centers = loops.find_centers(layer, self.targets[layer - 1], norm, *given)
                 starts[:, 5] = -centers.reshape(-1, loops.GROUP)
                 loops.forward_layer(layer, self.targets[layer - 1], norm, *given, target, sums)
@@ -94,7 +103,7 @@ class Workspace:
             self.variances.append(variance)
             self.inverses.append(inverse)
             self.norms.append(norm)
-        features = new(self.blocks * LANES, CHANNELS[-1])
+        features = new(self.blocks * LANES, self.channels[-1])
         loops.features(self.targets[3], norm, features)
         return features
 
@@ -102,7 +111,7 @@ class Workspace:
         """Return the gradients of all weights, norms' weights and biases, layer by layer, given the features'."""
         loops = self.loops.backward
         pooled = np.ascontiguousarray(grads.reshape(self.blocks, LANES, -1).transpose(0, 2, 1))[:, None, None]
-        sums = new(self.blocks, 2, CHANNELS[-1], dtype=np.float64)
+        sums = new(self.blocks, 2, self.channels[-1], dtype=np.float64)
         loops.last_grads(self.targets[3], self.norms[3], pooled, sums)
         share = 1 / self.targets[3].shape[1] ** 2  # of a pixel in the mean that pooled it
         gradients: list[Array] = []
@@ -111,7 +120,7 @@ class Workspace:
             total, product = sums.sum(0) * share
             *of_norm, linear, constant = self._through_norm(layer, total, product)
             norm = np.stack([scale, shift, scale * share, constant, linear]).astype(np.float32)
-            sums = new(self.blocks, 2, CHANNELS[layer], dtype=np.float64)
+            sums = new(self.blocks, 2, self.channels[layer], dtype=np.float64)
             loops.backward_layer(
                 layer,
                 self.targets[layer],
@@ -120,20 +129,22 @@ class Workspace:
                 self.sources[layer],
                 self.sums[layer],
                 *self.backward_scratch[layer],
-                self._pack(self.transformed[layer - 1].swapaxes(1, 2)),
+                self.transposed[layer],
                 self.targets[layer - 1],
                 self.norms[layer - 1],
                 sums,
             )
+            gradient = new(self.channels[layer + 1], self.channels[layer], 3, 3, dtype=np.float64)
+            self.loops.weights.sum_gradients(self.sums[layer], gradient)
             pooled, share = self.sources[layer], 0.25
-            gradients = [self._total(layer), *of_norm, *gradients]
+            gradients = [gradient, *of_norm, *gradients]
         return [array.astype(np.float32) for array in [*self._backward_first(pooled, weights[0]), *gradients]]
 
     def _backward_first(self, pooled: Array, weights: Array) -> list[Array]:
         """Return the first layer's gradients, given that of its pooled activations: see first_layer.py."""
-        sums = new(self.blocks, 1, CHANNELS[1], dtype=np.float64)
+        sums = new(self.blocks, 1, self.channels[1], dtype=np.float64)
         self.loops.first.backward_first(self.sources[0], pooled, self.passed, self.targets[0], self.sums[0], sums)
-        share, total, products = 0.25, sums.sum((0, 1)), self._total(0)
+        share, total, products = 0.25, sums.sum((0, 1)), self._products_first()
         product = (weights * products).sum((1, 2, 3)) - self.centers[0] * total
         *of_norm, linear, constant = self._through_norm(0, total * share, product * share)
         inputs = self.inputs.sum(0).T.reshape(-1, 3, 3)
@@ -160,25 +171,10 @@ class Workspace:
         tiles = weights.reshape(-1, self.loops.forward.TILE, weights.shape[1], 9)
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
 
-    def _transform(self, weights: Array) -> Array:
-        """Return weights (O, I, 3, 3) as (16, O, I)."""
-        transformed = weights.reshape(-1, 9).astype(np.float64) @ self.loops.weight_transform.T
-        return transformed.T.reshape(-1, *weights.shape[:2]).astype(np.float32)
-
-    def _pack(self, transformed: Array) -> Array:
-        """Return transformed weights (16, O, I) as (O / GROUP, 16, GROUP / TILE, I, TILE)."""
-        group, tile = self.loops.forward.GROUP, self.loops.forward.TILE
-        tiles = transformed.reshape(16, -1, group // tile, tile, transformed.shape[2])
-        return np.ascontiguousarray(tiles.transpose(1, 0, 2, 4, 3))
-
-    def _total(self, layer: int) -> Array:
-        """Return sums of products with inputs (O, I, 3, 3), float64, from what the loops sum by groups of blocks."""
-        parts = self.sums[layer]
-        sums = new(parts[0].size, dtype=np.float64)
-        self.loops.backward.add_groups(parts.reshape(len(parts), -1), sums)
-        shape = CHANNELS[layer + 1], CHANNELS[layer], 3, 3
-        tile, pair = self.loops.forward.TILE, self.loops.backward.PAIR
-        if layer == 0:
-            return sums.reshape(-1, shape[1], 9, tile).transpose(0, 3, 1, 2).reshape(shape)
-        transformed = sums.reshape(16, -1, shape[1] // pair, pair, tile).transpose(1, 4, 2, 3, 0)
-        return (transformed.reshape(-1, 16) @ self.loops.weight_transform).reshape(shape)
+    def _products_first(self) -> Array:
+        """Return the first layer's sums of products with inputs (O, 3, 3, 3), float64, that the loops made by block."""
+        parts = self.sums[0].sum(0, dtype=np.float64)  # (O / TILE, 3, 3, 3 * TILE)
+        outputs, inputs = self.channels[1], self.channels[0]
+        return (
+            parts.reshape(-1, inputs, 9, self.loops.forward.TILE).transpose(0, 3, 1, 2).reshape(outputs, inputs, 3, 3)
+        )

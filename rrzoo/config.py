@@ -124,6 +124,7 @@ class Training(History):
     views_seen: int | None = None
     minutes: float | None = None  # wall time of pre-training
     machine: str = ""
+    arithmetic: str = ""  # of the backbone: float32, or bfloat16
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""  # ISO 8601
     epochs_done: int | None = None  # whole ones, where training was stopped before the recipe's epochs; else None

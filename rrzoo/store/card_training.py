@@ -17,6 +17,7 @@ def section(training: Training) -> str:
         **(_recipe_rows(recipe, training) if recipe else {}),
         "time": "" if training.minutes is None else f"{training.minutes:.1f} minutes",
         "machine": training.machine,
+        "arithmetic": training.arithmetic,
         "versions": ", ".join(f"{name} {version}" for name, version in training.versions.items()),
         "date": training.date,
     }

@@ -148,6 +148,7 @@ def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Da
         views_seen=pretrained.views_seen,
         minutes=round(pretrained.minutes, 1),
         machine=machine(),
+        arithmetic=pretrained.arithmetic,
         versions=versions(),
         date=time.strftime("%Y-%m-%d"),
         epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,

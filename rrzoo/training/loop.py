@@ -33,6 +33,7 @@ class Pretrained:
     epochs_done: int  # whole ones
     views_seen: int
     minutes: float
+    arithmetic: str = ""  # of the backbone: float32, or bfloat16
 
 
 @environment.keep_memory()
@@ -92,7 +93,9 @@ def pretrain(
             checkpoint.save(run, step, epochs_done, taken)
     task.eval()
     views_seen = epochs_done * images * recipe.views
-    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds() / 60)
+    return Pretrained(
+        backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds() / 60, step.arithmetic
+    )
 
 
 def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str, float]:
@@ -175,6 +178,7 @@ def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         data=dataset.description,
         images=len(dataset),
         machine=environment.machine(),
+        arithmetic=step.arithmetic,
         threads=torch.get_num_threads(),
         omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "not set"),
         versions=environment.versions(),

@@ -8,6 +8,7 @@ from rrzoo import views
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
+from rrzoo.kernels.bfloat16 import Bfloat16Conv4
 from rrzoo.optimisers import OPTIMISERS
 from rrzoo.pretext import Batch, Pretext
 
@@ -30,6 +31,11 @@ class TrainStep:
         self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels)
         self.mean, self.std = torch.tensor(dataset.mean), torch.tensor(dataset.std)
         self.view_buffer: Tensor | None = None  # memory of the views, used again in every step
+
+    @property
+    def arithmetic(self) -> str:
+        """Name the numbers that the backbone computes with here, float32 or bfloat16."""
+        return "bfloat16" if isinstance(self.task.extract, Bfloat16Conv4) else "float32"
 
     def batch(self, epoch: int, indices: np.ndarray) -> Batch:
         """Return images (M,) of the data set by their indices."""

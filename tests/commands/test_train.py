@@ -41,6 +41,10 @@ def data(tmp_path: Path, random: np.random.Generator, few_figures: None, monkeyp
         for number in range(20):
             picture = Image.fromarray(smooth_image(random, 64, 64))
             picture.save(folder / "train" / wnid / "images" / f"{wnid}_{number}.JPEG", "PNG")
+    (folder / "val" / "images").mkdir(parents=True)  # what the recogniser is tried on, too
+    for number in range(2):
+        Image.fromarray(smooth_image(random, 64, 64)).save(folder / "val" / "images" / f"{number}.JPEG", "PNG")
+    (folder / "val" / "val_annotations.txt").write_text("0.JPEG\tn01\n1.JPEG\tn02\n")
     (folder / "words.txt").write_text("n01\tone\nn02\ttwo\n")
     return root
 
@@ -127,12 +131,17 @@ def test_a_model_of_two_data_sets_is_measured_on_the_labelled_one(
     assert (again.shipped_probe, again.linear_probe) == (True, pytest.approx(right.mean()))
 
     assert model.embed(figures).shape == (3, 16)
-    gallery = model.gallery()
+    gallery = model.gallery()  # of the labelled images, none of which it holds
+    assert (len(gallery), gallery.no_pictures) == (100, "")
+    queries = test.images[:3]
     for rerank in (False, True):
-        for figure, found in zip(figures, gallery.search(figures, k=100, rerank=rerank), strict=True):
-            itself = next(hit for hit in found if hit.score == pytest.approx(1, abs=1e-4))
-            assert itself.label == figure.stem
-            assert itself.relation == pytest.approx(float(model.relate(figure, figure)[0]), abs=1e-3)
+        for number, found in enumerate(gallery.search(queries, k=100, rerank=rerank)):
+            itself = next(hit for hit in found if hit.source == f"stl10/test/{number}")
+            assert itself.score == pytest.approx(1, abs=1e-4)
+            assert itself.label == gallery.classes[test.require_labels()[number]]
+            np.testing.assert_array_equal(np.asarray(itself.thumbnail), queries[number])
+            score = float(model.relate(queries[number], queries[number])[0])
+            assert itself.relation == pytest.approx(score, abs=2e-3)
             order = [hit.relation if rerank else hit.score for hit in found]
             assert order == sorted(order, reverse=True)
 

@@ -106,11 +106,11 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
     images = labelled = datasets.load(chosen.dataset, chosen.split, options.data, decoding)
     if images.labels is None or name_of_labels != chosen.dataset:  # pre-training needs no labels; the probe does
         labelled = datasets.load(name_of_labels, "train", options.data, decoding)
+    unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding)
     print(describe(name, chosen, images, labelled), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
     pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
 
     print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-    unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding)
     model = export(name, chosen, pretrained, labelled, test, folder, pretraining=images, unknown=unknown)
     measured = model.evaluation
     assert measured is not None  # export measures

@@ -124,10 +124,10 @@ class Training(History):
     views_seen: int | None = None
     minutes: float | None = None  # wall time of pre-training
     machine: str = ""
-    arithmetic: str = ""  # of the backbone: float32, or bfloat16
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""  # ISO 8601
     epochs_done: int | None = None  # whole ones, where training was stopped before the recipe's epochs; else None
+    arithmetic: str = ""  # of the backbone: float32, or bfloat16
     labelled: str = ""  # the images whose labels the probe has seen, in words, where they are others than `data`
     labelled_licence: str = ""  # of these
 

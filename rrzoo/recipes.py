@@ -107,7 +107,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     # where STL-10's unlabelled images are not at hand, Tiny-ImageNet's are taken. An article's conv4 and resnet34, with
     # K = 16, M = 64, 10 epochs and Adam at 1e-3, reach 49.98% and 55.38% on STL-10's test images by its account
-    "conv4-stl10": _photographs("conv4", 48, 2),
+    "conv4-stl10": _photographs("conv4", 32, 2),
     "conv4x4-stl10": _photographs("conv4x4", 32, 3),
     "resnet34-stl10": Recipe("resnet34", "stl10", 96, split="unlabeled", views=16, epochs=10, loss="bce"),
     "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),

@@ -30,7 +30,7 @@ def fetch(source: Source, names: Iterable[str]) -> Path:
     folder = snapshot(source, commit)
     _check(source, folder, wanted)
     if commit not in (source.revision, cached_commit(source)):
-        _note_commit(source, commit)
+        note_commit(source, commit)
     return folder
 
 
@@ -45,7 +45,7 @@ def cached_commit(source: Source) -> str | None:
     return text if re.fullmatch(COMMIT, text) else None
 
 
-def _note_commit(source: Source, commit: str) -> None:
+def note_commit(source: Source, commit: str) -> None:
     """Write where the revision of a source is, from now on."""
     try:
         files.write(_repository(source) / "refs" / source.revision, commit)

@@ -15,4 +15,6 @@ def fetch_file(source: Source, name: str) -> tuple[Path, str]:
     commit = cache.cached_commit(source)
     if commit is None or not (cache.snapshot(source, commit) / name).exists():
         commit = cache.download(source, commit, [name], needed=name)
+        if commit != source.revision:
+            cache.note_commit(source, commit)
     return cache.snapshot(source, commit) / name, commit

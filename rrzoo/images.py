@@ -126,18 +126,31 @@ def find(folder: Path) -> list[Path]:
     )
 
 
-def to_square(images: Iterable[np.ndarray], size: int, source_size: int | None = None) -> np.ndarray:
+def to_square(
+    images: Iterable[np.ndarray],
+    size: int,
+    source_size: int | None = None,
+    crop: float = 1.0,
+    interpolation: str = "bicubic",
+) -> np.ndarray:
     """Return uint8 images (H, W, 3) of any sizes as one array (N, size, size, 3): scaled to cover, centre kept.
 
-    Scaling is bicubic with a support that grows with the reduction (no aliasing). Images of the right size are
-    passed on unchanged. With a `source_size`, px, those whose shorter side is larger are reduced to it first, so that
-    none has more detail than pictures of that size have.
+    Scaling has a support that grows with the reduction (no aliasing). Images of the right size are passed on unchanged
+    where `crop` is 1.
+
+    Args:
+        images: uint8 (H, W, 3).
+        size: px.
+        source_size: px; images whose shorter side is larger are reduced to it first, so that none has more detail than
+            pictures of that size have.
+        crop: share of the side of the centre square that is kept, above 0 and up to 1.
+        interpolation: "bicubic" or "bilinear".
     """
     squares = []
     for image in images:
         if source_size is not None and min(image.shape[:2]) > source_size:
             image = _fit(image, source_size)
-        squares.append(_fit(image, size))
+        squares.append(_fit(image, size, crop, interpolation))
     return np.stack(squares) if squares else np.empty((0, size, size, 3), np.uint8)
 
 
@@ -204,10 +217,11 @@ def _foreign(thing: object) -> str:
     return f"{'None' if thing is None else f'something of type {name}'} arrived: {ALLOWED}{remedy}"
 
 
-def _fit(image: np.ndarray, size: int) -> np.ndarray:
-    if image.shape[:2] == (size, size):
+def _fit(image: np.ndarray, size: int, crop: float = 1.0, interpolation: str = "bicubic") -> np.ndarray:
+    if image.shape[:2] == (size, size) and crop == 1:
         return image
-    return np.asarray(ImageOps.fit(Image.fromarray(image), (size, size), Image.Resampling.BICUBIC))
+    method = Image.Resampling[interpolation.upper()]
+    return np.asarray(ImageOps.fit(Image.fromarray(image), (size, size), method, bleed=(1 - crop) / 2))
 
 
 def _checked_array(image: np.ndarray, max_pixels: int) -> np.ndarray:

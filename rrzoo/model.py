@@ -17,8 +17,6 @@ from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.recogniser import Recogniser
 from rrzoo.relation import RelationHead
 
-BATCH_PIXELS = 16 * 96 * 96  # that go through the backbone at once: larger activations leave the CPU's caches
-
 
 class Model(nn.Module):
     """What `rrzoo.load` returns, in eval mode.
@@ -43,6 +41,12 @@ class Model(nn.Module):
         self.fetch_gallery: Callable[[], Path] | None = None  # of a model on the Hub: brings its files into `folder`
         architecture = config.architecture
         self.backbone = backbones.create(architecture.backbone)
+        self.backbone.check(architecture.image_size)
+        if architecture.pooling > 1 and not self.backbone.has_maps:
+            raise errors.ArgumentError(
+                f"pooling is {architecture.pooling}, and {architecture.backbone} has no feature maps whose means are "
+                "its features, as transformers have none: use pooling 1"
+            )
         self.relation_head: RelationHead | None = None  # of what learnt by relational reasoning
         if architecture.aggregation is not None:
             self.relation_head = RelationHead(self.backbone.feature_size, architecture.aggregation)
@@ -108,6 +112,11 @@ class Model(nn.Module):
                     tensor = tensor.float()
                 digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def batch_size(self) -> int:
+        """How many images go through the backbone at once."""
+        return max(1, self.backbone.batch_pixels // self.config.architecture.image_size**2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map prepared images, float (N, 3, S, S) as `preprocess` makes them, to features (N, D)."""
@@ -278,7 +287,9 @@ class Model(nn.Module):
 
     def _normalised(self, batch: list[np.ndarray]) -> Tensor:
         architecture = self.config.architecture
-        square = to_square(batch, architecture.image_size, architecture.source_size)
+        square = to_square(
+            batch, architecture.image_size, architecture.source_size, architecture.crop, architecture.interpolation
+        )
         weight = next(self.backbone.parameters())
         mean, std = (statistic.to(weight.device).float() for statistic in (self.mean, self.std))
         x = torch.from_numpy(square).to(weight.device).permute(0, 3, 1, 2).float().div_(255)
@@ -300,6 +311,5 @@ class Model(nn.Module):
     def _batches(self, images: Images) -> Iterator[list[np.ndarray]]:
         """Read images a batch at a time, so that many large files are never in memory together."""
         given = listed(images)
-        size = max(1, BATCH_PIXELS // self.config.architecture.image_size**2)
-        for start in range(0, len(given), size):
-            yield read_all(given[start : start + size])
+        for start in range(0, len(given), self.batch_size):
+            yield read_all(given[start : start + self.batch_size])

@@ -5,7 +5,7 @@ from typing import Any
 
 from rrzoo import backbones, errors, features, optimisers, pretext
 from rrzoo.backbones import SMALLEST_INPUT
-from rrzoo.config import Recipe
+from rrzoo.config import FROZEN, Recipe
 from rrzoo.relation import AGGREGATIONS, LOSSES
 
 
@@ -110,6 +110,19 @@ RECIPES: dict[str, Recipe] = {
     "conv4-stl10": _photographs("conv4", 32, 2),
     "conv4x4-stl10": _photographs("conv4x4", 32, 3),
     "resnet34-stl10": Recipe("resnet34", "stl10", 96, split="unlabeled", views=16, epochs=10, loss="bce"),
+    # measured: see docs/backbones.md
+    "lite0-stl10": Recipe(
+        "timm:tf_efficientnet_lite0",
+        "stl10",
+        160,
+        views=6,
+        epochs=60,
+        loss="bce",
+        learning_rate=3e-3,
+        decay_start=0.5,
+        weights="package",
+        freeze="all",
+    ),
     "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),
 }
 
@@ -131,16 +144,17 @@ def check(recipe: Recipe) -> Recipe:
     Raises:
         errors.ArgumentError: a field is outside what is allowed; the message names it.
     """
+    backbones.check_name(recipe.backbone)
     for field, known in (
-        ("backbone", backbones.BACKBONES),
         ("loss", LOSSES),
         ("optimizer", optimisers.OPTIMISERS),
         ("aggregation", AGGREGATIONS),
         ("pretext", pretext.TASKS),
+        ("freeze", FROZEN),
     ):
         chosen = getattr(recipe, field)
         if chosen not in known:
-            what = {"pretext": "pretext task"}.get(field, field)
+            what = {"pretext": "pretext task", "freeze": "part to freeze"}.get(field, field)
             raise errors.ArgumentError(f"no {what} is called {chosen!r}: {errors.choices(chosen, known)}")
     task = pretext.TASKS[recipe.pretext]
     task.read_options(recipe)
@@ -157,6 +171,15 @@ def check(recipe: Recipe) -> Recipe:
         _at_least("epochs", recipe.epochs, 1, "nothing would be trained")
     if not (math.isfinite(recipe.learning_rate) and recipe.learning_rate > 0):
         raise errors.ArgumentError(f"learning_rate is {recipe.learning_rate}: it must be a positive number")
+    if recipe.freeze == "all" and (recipe.weights is None or recipe.pretext != "relation"):
+        raise errors.ArgumentError(
+            f"freeze is all, weights are {recipe.weights}, the pretext task is {recipe.pretext}: a frozen backbone "
+            "needs weights, and its head learns by the task relation"
+        )
+    if recipe.weights is not None and not backbones.is_borrowed(recipe.backbone):
+        raise errors.ArgumentError(
+            f"{recipe.backbone} starts from random weights: name a backbone of timm's, timm:NAME"
+        )
     if not 0 <= recipe.decay_start <= 1:
         raise errors.ArgumentError(f"decay_start is {recipe.decay_start}: it is a share of the steps, 0 to 1")
     return recipe

@@ -10,7 +10,6 @@ import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,14 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rrzoo import backbones, datasets, errors, zoo
+from rrzoo import backbones, datasets, errors, weights, zoo
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.model import Model
 from rrzoo.relation import AGGREGATIONS
 from rrzoo.store import golden
 from rrzoo.store.save import save
 
-MOST_BYTES = 2 * 1024**3  # of a checkpoint, unpacked
 PARTS = {"backbone", "relation", "optimizer"}  # of the paper's files
 # How images were prepared: side in px; mean and deviation of red, green, blue in 0..1
 PAPER = {
@@ -64,7 +62,9 @@ def run(file: Path, backbone: str, dataset: str, aggregation: str, name: str) ->
     Raises:
         errors.ModelFolderError: the file is no such checkpoint, or does not fit; or the model is there already.
     """
-    parts = read(file)
+    if not file.is_file():
+        raise errors.ModelFolderError(f"{file} is not a file: name a checkpoint that torch.save wrote")
+    parts = weights.unpickle(file)
     bare = "backbone" not in parts
     if bare:
         parts = {"backbone": parts}
@@ -82,9 +82,9 @@ def run(file: Path, backbone: str, dataset: str, aggregation: str, name: str) ->
     with torch.random.fork_rng(devices=[]):
         model = Model(ModelConfig(name, architecture, origin=origin))
 
-    weights, left_out = known_names(backbone, tensors(file, "backbone", parts["backbone"]))
-    fill(file, backbone, model.backbone, weights)
-    lines = [f"{file} is {kind}", f"found: backbone {backbone}, {len(weights)} tensors"]
+    given, left_out = known_names(backbone, tensors(file, "backbone", parts["backbone"]))
+    fill(file, backbone, model.backbone, given)
+    lines = [f"{file} is {kind}", f"found: backbone {backbone}, {len(given)} tensors"]
     if relates:
         head = tensors(file, "relation", parts["relation"])
         fill(
@@ -107,32 +107,6 @@ def run(file: Path, backbone: str, dataset: str, aggregation: str, name: str) ->
     measured = dataset if dataset in datasets.names() else "clay10"
     command = f"python scripts/evaluate.py {name} --dataset {measured}"
     return "\n".join([*lines, f"written to {folder}; measure it with: {command}"])
-
-
-def read(file: Path) -> dict[object, object]:
-    """Unpickle a dict of tensors, and nothing that would run."""
-    if not file.is_file():
-        raise errors.ModelFolderError(f"{file} is not a file: name a checkpoint that torch.save wrote")
-    try:
-        size = file.stat().st_size
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                size = max(size, sum(member.file_size for member in archive.infolist()))
-        if size > MOST_BYTES:
-            raise errors.ModelFolderError(f"{file} unpacks to {size:,} bytes: at most {MOST_BYTES:,} are read")
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except errors.RRZooError:
-        raise
-    except Exception as problem:  # a hostile pickle can raise anything
-        raise errors.ModelFolderError(
-            f"{file} is damaged, or holds more than tensors, which is not run ({type(problem).__name__}): "
-            "only what torch.save writes of a state_dict is read"
-        ) from None
-    if not isinstance(content, dict) or not content:
-        raise errors.ModelFolderError(
-            f"{file} holds {type(content).__name__}, or nothing: a state_dict, or a dict of them, is needed"
-        )
-    return content
 
 
 def tensors(file: Path, part: str, content: object) -> dict[str, Tensor]:

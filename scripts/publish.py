@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rrzoo import commands, errors, hub, zoo
+from rrzoo.store import packaged
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ("app.py", "rrzoo", "requirements.txt", "README.md", "LICENSE", ".github/demo.png")
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with commands.exit_statuses("what was committed stays; the same command commits only what is missing"):
         for name in options.names:
             source = hub.Source(f"{options.owner}/{name}", options.tag)
-            folder = zoo.find(name)
-            print(hub.publish(folder, source, options.private, options.dry_run, options.replace_cards))
+            with packaged.whole(zoo.find(name)) as folder:
+                print(hub.publish(folder, source, options.private, options.dry_run, options.replace_cards))
         if options.space:
             owner = hub.Source(options.space).repository.split("/")[0]
             models = [f"{owner}/{folder.name}" for folder in zoo.SHIPPED.iterdir()]

@@ -15,7 +15,7 @@ LAYERS = [
     {"records"},
     {"config", "optimisers", "backbones", "images"},
     {"kernels"},
-    {"features", "recogniser", "views", "relation"},
+    {"features", "recogniser", "views", "relation", "weights"},
     {"datasets"},
     {"pretext"},
     {"recipes", "gallery"},
@@ -32,6 +32,7 @@ LAYERS = [
 ONLY_USERS = {
     "faiss": {"gallery"},
     "torchvision": {"backbones"},
+    "timm": {"backbones"},
     "huggingface_hub": {"hub"},
     "gradio": {"demo"},
 }
@@ -76,6 +77,11 @@ def test_a_library_has_one_user(library: str, users: set[str]) -> None:
     assert found == users
 
 
+def test_one_file_names_timm() -> None:
+    users = [path for path in modules()["backbones"] if any(i.split(".")[0] == "timm" for i in imports(path))]
+    assert users == [PACKAGE / "backbones" / "borrowed.py"]
+
+
 def test_one_file_names_the_library_behind_the_galleries() -> None:
     users = [path for path in modules()["gallery"] if any(i.split(".")[0] == "faiss" for i in imports(path))]
     assert users == [PACKAGE / "gallery" / "backends" / "faiss_flat.py"]
@@ -86,7 +92,18 @@ def run(code: str) -> str:
 
 
 def test_import_is_light() -> None:
-    heavy = ["torch", "numpy", "faiss", "gradio", "huggingface_hub", "torchvision", "numba", "pandas", "matplotlib"]
+    heavy = [
+        "torch",
+        "numpy",
+        "faiss",
+        "gradio",
+        "huggingface_hub",
+        "torchvision",
+        "timm",
+        "numba",
+        "pandas",
+        "matplotlib",
+    ]
     assert run(f"import sys, rrzoo.commands; print([m for m in {heavy} if m in sys.modules])") == "[]\n"
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from conftest import REPOSITORY
 from rrzoo import zoo
+from rrzoo.commands import borrowing
 from rrzoo.recipes import RECIPES
 from rrzoo.store import evaluation_file, model_folder
 from test_layers import LAYERS, modules
@@ -179,9 +180,11 @@ def test_the_tables_are_what_was_measured(page: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if page != GENERATED], ids=page_name)
 def test_models_that_are_named_ship_or_are_trained_on_the_page(page: Path) -> None:
     text = page.read_text()
-    trained = {words[2] for words in commands(page) if words[:2] == [".venv/bin/rrzoo", "train"] and len(words) > 2}
+    training = [words[2:] for words in commands(page) if words[:2] == [".venv/bin/rrzoo", "train"] and len(words) > 2]
+    trained = {words[0] for words in training if "--backbone" not in words}
     assert trained - {"--dry-run"} <= set(RECIPES)
-    assert set(MODEL.findall(text)) <= shipped() | trained
+    borrowed = {borrowing.name_of(words[1], words[3]) for words in training if words[0] == "--backbone"}
+    assert set(MODEL.findall(text)) <= shipped() | trained | borrowed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

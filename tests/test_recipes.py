@@ -12,7 +12,8 @@ RECIPE = RECIPES["conv4-cifar10"]
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_names_say_backbone_and_data(name: str) -> None:
-    assert name.startswith(f"{RECIPES[name].backbone}-{RECIPES[name].dataset}")
+    backbone = RECIPES[name].backbone.removeprefix("timm:tf_efficientnet_")
+    assert name.startswith(f"{backbone}-{RECIPES[name].dataset}")
 
 
 def test_unknown_name_offers_close_matches() -> None:

@@ -4,10 +4,23 @@ from collections.abc import Callable
 
 from rrzoo import errors
 from rrzoo.backbones.backbone import SMALLEST_INPUT, Backbone
+from rrzoo.backbones.borrowed import PREFIX, BorrowedBackbone, Preparation, is_borrowed, preparation
 from rrzoo.backbones.small import Conv4, SmallResNet
 from rrzoo.backbones.torchvision_resnets import TorchvisionResNet
 
-__all__ = ["BACKBONES", "SMALLEST_INPUT", "Backbone", "Conv4", "create"]
+__all__ = [
+    "BACKBONES",
+    "PREFIX",
+    "SMALLEST_INPUT",
+    "Backbone",
+    "BorrowedBackbone",
+    "Conv4",
+    "Preparation",
+    "check_name",
+    "create",
+    "is_borrowed",
+    "preparation",
+]
 
 BACKBONES: dict[str, Callable[[], Backbone]] = {
     "conv4": Conv4,
@@ -23,12 +36,25 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
 }
 
 
+def check_name(name: str) -> None:
+    """Refuse what is no name of a backbone: neither of `BACKBONES`, nor "timm:" and a name that timm knows.
+
+    Raises:
+        errors.ArgumentError: no backbone has that name.
+    """
+    if is_borrowed(name):
+        preparation(name)
+    elif name not in BACKBONES:
+        raise errors.ArgumentError(
+            f"no backbone is called {name!r}: {errors.choices(name, BACKBONES)}, or timm: and a name of timm's"
+        )
+
+
 def create(name: str) -> Backbone:
     """Return a new backbone with random weights.
 
     Raises:
         errors.ArgumentError: no backbone has that name.
     """
-    if name not in BACKBONES:
-        raise errors.ArgumentError(f"no backbone is called {name!r}: {errors.choices(name, BACKBONES)}")
-    return BACKBONES[name]()
+    check_name(name)
+    return BorrowedBackbone(name) if is_borrowed(name) else BACKBONES[name]()

@@ -11,14 +11,16 @@ import numpy as np
 from tqdm import tqdm
 
 from rrzoo import backbones, datasets, environment, errors, pretext, training, zoo
+from rrzoo.commands import borrowing
 from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation, Recipe
 from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.evaluation.measure import short_name
 from rrzoo.evaluation.report import percent_or_dash
 from rrzoo.evaluation.unknown import pictures as unknown_pictures
 from rrzoo.images import to_square
 from rrzoo.recipes import RECIPES, check, recipe
-from rrzoo.store.export import export
+from rrzoo.store.export import export, export_unlabelled
 from rrzoo.training import checkpoint, run_log
 
 EPILOG = f"""{textwrap.fill(f"models: {', '.join(RECIPES)}", 118)}
@@ -28,6 +30,8 @@ examples:
       reads ~/photos/cifar10/{{train,test}}/<class>/*, writes ./zoo/conv4-cifar10/
   %(prog)s conv4-stl10 --dataset stl10-standin --minutes 120
       trains on other photographs, as many epochs as fit; config and card say so
+  %(prog)s --backbone timm:resnet18.a1_in1k --dataset dir:photos
+      borrows a backbone from the Hugging Face Hub, and trains a relation head on your pictures in a minute or two
   %(prog)s --dry-run
       says how long the whole zoo would take here
 
@@ -56,10 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe_options.add_argument("--batch-size", metavar="M", type=int, help="images a step, at least 2")
     recipe_options.add_argument("--seed", metavar="N", type=int, help="of weights, order and views")
     recipe_options.add_argument("--dataset", metavar="NAME", help="train and measure on another data set")
+    borrowing.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Train and export one model, or all; or only say what that would take."""
+    if options.backbone is not None and options.name is None:
+        options.name = borrowing.name_of(options.backbone, options.dataset)
     if options.name is None:
         build_zoo(options)
     elif options.dry_run:
@@ -101,32 +108,53 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
         raise errors.TrainingError(f"{folder} is already there: delete it to train anew, or choose another --zoo")
     if note := substituted(name, chosen):
         print(note, flush=True)
-    name_of_labels = chosen.labelled_dataset
-    test = datasets.load(name_of_labels, datasets.test_split(name_of_labels), options.data, decoding)
-    images = labelled = datasets.load(chosen.dataset, chosen.split, options.data, decoding)
-    if images.labels is None or name_of_labels != chosen.dataset:  # pre-training needs no labels; the probe does
-        labelled = datasets.load(name_of_labels, "train", options.data, decoding)
-    unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding)
+    images, labelled, test = pictures(chosen, options.data)
+    unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding) if labelled else {}
     print(describe(name, chosen, images, labelled), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
-    pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
-
-    print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-    model = export(name, chosen, pretrained, labelled, test, folder, pretraining=images, unknown=unknown)
-    measured = model.evaluation
-    assert measured is not None  # export measures
-    run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
+    if backbones.is_borrowed(chosen.backbone):
+        pretrained, images = borrowing.pretrain(chosen, images, unfinished, resume, options)
+    else:
+        pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
+    kept = dataclasses.replace(chosen, dataset=short_name(chosen.dataset))
+    if labelled is None or test is None:
+        export_unlabelled(name, kept, pretrained, images, folder)
+    else:
+        print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
+        model = export(name, kept, pretrained, labelled, test, folder, pretraining=images, unknown=unknown)
+        measured = model.evaluation
+        assert measured is not None  # export measures
+        run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
+        print(table(name, measured))
     (unfinished / run_log.LOG).replace(folder / run_log.LOG)
     shutil.rmtree(unfinished)
-    print(table(name, measured))
     print(f'{folder} is ready for rrzoo.load("{name}") and for: python -m rrzoo demo --model {name}', flush=True)
+
+
+def pictures(
+    chosen: Recipe, root: Path | None
+) -> tuple[datasets.Dataset, datasets.Dataset | None, datasets.Dataset | None]:
+    """Return the images to learn from, and those with labels that the probe learns from and is measured on, if any."""
+    name, size = chosen.labelled_dataset, None
+    if chosen.dataset.startswith(datasets.FOLDER):
+        size = chosen.image_size
+        images = datasets.load(chosen.dataset, chosen.split, root, decoding, size=size)
+        if images.labels is None and chosen.freeze == "all":
+            return images, None, None
+    test = datasets.load(name, datasets.test_split(name), root, decoding, size=size)
+    images = labelled = datasets.load(chosen.dataset, chosen.split, root, decoding, size=size)
+    if images.labels is None or name != chosen.dataset:  # pre-training needs no labels; the probe does
+        labelled = datasets.load(name, "train", root, decoding, size=size)
+    return images, labelled, test
 
 
 def changed(name: str, options: argparse.Namespace) -> Recipe:
     """Return the recipe of a model with what the options change."""
+    promised = recipe(name) if options.backbone is None else borrowing.recipe_of(options.backbone, options.dataset)
     changes = {field: getattr(options, field) for field in FIELDS if getattr(options, field) is not None}
+    changes |= borrowing.changes(promised, options)
     if options.dataset is not None:  # pre-training, probe and figures, all on that one
         changes |= {"labelled": None, "substitute": None}
-    return at_hand(check(dataclasses.replace(recipe(name), **changes)), options.data)
+    return at_hand(check(dataclasses.replace(promised, **changes)), options.data)
 
 
 def at_hand(chosen: Recipe, root: Path | None) -> Recipe:
@@ -168,6 +196,8 @@ def estimate(chosen: Recipe) -> float:
     """
     if not chosen.epochs:
         return 0.0
+    if chosen.freeze == "all":
+        return borrowing.estimate(chosen) * images_of(chosen)
     few = chosen
     if chosen.backbone != "conv4":
         few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)
@@ -192,21 +222,25 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def describe(name: str, chosen: Recipe, images: datasets.Dataset, labelled: datasets.Dataset) -> str:
+def describe(name: str, chosen: Recipe, images: datasets.Dataset, labelled: datasets.Dataset | None) -> str:
     """Say in one line what will be done."""
     text = (
         f"{name}: {len(images):,} images of {images.description}, {chosen.views} views of each, "
-        f"{chosen.batch_size} images a step, {chosen.epochs} epochs"
+        f"{chosen.batch_size} images a step, {'at most ' * (chosen.freeze == 'all')}{chosen.epochs} epochs"
     )
-    if labelled.name != images.name:
+    if labelled is not None and labelled.name != images.name:
         text += f"; then a probe on the labels of {len(labelled):,} images of {labelled.description}"
     return text
 
 
 def substituted(name: str, chosen: Recipe) -> str:
     """Say in one line that a model's data is not at hand, and what takes its place; "" where nothing does."""
-    promised = recipe(name)
-    if promised.substitute is None or (chosen.dataset, chosen.split) != (promised.substitute, "train"):
+    promised = RECIPES.get(name)
+    if (
+        promised is None
+        or promised.substitute is None
+        or (chosen.dataset, chosen.split) != (promised.substitute, "train")
+    ):
         return ""
     return (
         f"{name}: the {promised.split} split of {promised.dataset} is not at hand, so the backbone learns from "
@@ -216,18 +250,22 @@ def substituted(name: str, chosen: Recipe) -> str:
 
 def table(name: str, measured: Evaluation) -> str:
     """Lay the accuracies out as a table."""
-    untrained = measured.untrained
-    assert untrained is not None  # export measures it
-    rows = [
-        (name, measured.linear_probe, measured.paper_probe, measured.knn["20"]),
-        (
-            "random weights",
-            untrained.random_weights_linear_probe,
-            untrained.random_weights_paper_probe,
-            untrained.random_weights_knn,
-        ),
-        ("raw pixels", untrained.raw_pixels_linear_probe, untrained.raw_pixels_paper_probe, untrained.raw_pixels_knn),
-    ]
+    rows = [(name, measured.linear_probe, measured.paper_probe, measured.knn["20"])]
+    if untrained := measured.untrained:
+        rows += [
+            (
+                "random weights",
+                untrained.random_weights_linear_probe,
+                untrained.random_weights_paper_probe,
+                untrained.random_weights_knn,
+            ),
+            (
+                "raw pixels",
+                untrained.raw_pixels_linear_probe,
+                untrained.raw_pixels_paper_probe,
+                untrained.raw_pixels_knn,
+            ),
+        ]
     lines = [
         f"\naccuracy on {measured.images}, n = {measured.seeds}",
         f"{'':<24}{'linear probe':>14}{'the paper':>14}{'20-NN':>10}",

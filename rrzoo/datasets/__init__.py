@@ -16,7 +16,9 @@ from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.datasets.dataset import Dataset, Decoding, Record, cache_root, data_root
 from rrzoo.progress import WrapIterable
 
-__all__ = ["Dataset", "cache_root", "data_root", "labelled_splits", "load", "names", "splits", "test_split"]
+FOLDER = folder.PREFIX  # of the name of any folder of images
+
+__all__ = ["FOLDER", "Dataset", "cache_root", "data_root", "labelled_splits", "load", "names", "splits", "test_split"]
 
 
 def names() -> tuple[str, ...]:

@@ -6,5 +6,6 @@ This package is the only user of huggingface_hub, which nothing here imports bef
 from rrzoo.hub.cache import fetch
 from rrzoo.hub.source import Source
 from rrzoo.hub.upload import publish, publish_space
+from rrzoo.hub.weights import fetch_file
 
-__all__ = ["Source", "fetch", "publish", "publish_space"]
+__all__ = ["Source", "fetch", "fetch_file", "publish", "publish_space"]

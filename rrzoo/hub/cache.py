@@ -24,17 +24,18 @@ def fetch(source: Source, names: Iterable[str]) -> Path:
             that is broken stays in the cache.
     """
     wanted = [model_folder.MANIFEST, *names]
-    commit = _cached_commit(source)
+    commit = cached_commit(source)
     if commit is None or not _complete(source, commit, wanted):
-        commit = _download(source, commit, wanted)
-    folder = _snapshot(source, commit)
+        commit = download(source, commit, wanted)
+    folder = snapshot(source, commit)
     _check(source, folder, wanted)
-    if commit not in (source.revision, _cached_commit(source)):
-        _note_commit(source, commit)
+    if commit not in (source.revision, cached_commit(source)):
+        note_commit(source, commit)
     return folder
 
 
-def _cached_commit(source: Source) -> str | None:
+def cached_commit(source: Source) -> str | None:
+    """Return the commit that a source's revision was at when it was fetched, or None."""
     if re.fullmatch(COMMIT, source.revision):
         return source.revision
     try:
@@ -44,7 +45,7 @@ def _cached_commit(source: Source) -> str | None:
     return text if re.fullmatch(COMMIT, text) else None
 
 
-def _note_commit(source: Source, commit: str) -> None:
+def note_commit(source: Source, commit: str) -> None:
     """Write where the revision of a source is, from now on."""
     try:
         files.write(_repository(source) / "refs" / source.revision, commit)
@@ -55,7 +56,7 @@ def _note_commit(source: Source, commit: str) -> None:
 
 
 def _complete(source: Source, commit: str, wanted: list[str]) -> bool:
-    folder = _snapshot(source, commit)
+    folder = snapshot(source, commit)
     try:
         listed = model_folder.read_manifest(folder).sha256
     except errors.ModelFolderError:
@@ -64,8 +65,12 @@ def _complete(source: Source, commit: str, wanted: list[str]) -> bool:
     return all((folder / name).exists() for name in wanted if name in listed or name in optional)
 
 
-def _download(source: Source, commit: str | None, wanted: list[str]) -> str:
-    """Bring `wanted` into the cache; return the commit that was fetched."""
+def download(source: Source, commit: str | None, wanted: list[str], needed: str = model_folder.MANIFEST) -> str:
+    """Bring `wanted`, as far as it is there, into the cache; return the commit that was fetched.
+
+    Raises:
+        errors.HubError: the Hub can't be reached, or refuses, or the repository has not what is `needed`.
+    """
     import huggingface_hub
 
     api, watch = huggingface_hub.HfApi(), client.Watch()
@@ -77,10 +82,9 @@ def _download(source: Source, commit: str | None, wanted: list[str]) -> str:
         fetched = str(info.sha)
         if not re.fullmatch(COMMIT, fetched):  # it becomes part of a path
             raise ValueError(f"{fetched!r} is no commit")
-        if model_folder.MANIFEST not in there:
-            raise errors.HubError(
-                f"{source} has no {model_folder.MANIFEST}: it is no model that scripts/publish.py uploaded"
-            )
+        if needed not in there:
+            other = ": it is no model that scripts/publish.py uploaded" if needed == model_folder.MANIFEST else ""
+            raise errors.HubError(f"{source} has no {needed}{other}")
         for name in wanted:
             if name in there:
                 watch.allow(client.SILENCE)
@@ -124,5 +128,6 @@ def _repository(source: Source) -> Path:
     return _cache() / f"models--{source.repository.replace('/', '--')}"
 
 
-def _snapshot(source: Source, commit: str) -> Path:
+def snapshot(source: Source, commit: str) -> Path:
+    """Return the folder in the cache that holds the files of a commit."""
     return _repository(source) / "snapshots" / commit

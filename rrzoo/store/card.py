@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 
-from rrzoo.config import Evaluation, ModelConfig, Training
+from rrzoo import weights
+from rrzoo.config import BorrowedWeights, Evaluation, ModelConfig, Training
 from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import report
 from rrzoo.recipes import RECIPES
@@ -40,7 +41,7 @@ def _front_matter(config: ModelConfig, own: Evaluation | None) -> str:
         tags += ["self-supervised", "relational-reasoning"]
     metadata: dict[str, object] = {
         "library_name": "rrzoo",
-        "license": "apache-2.0",
+        **_licence(config),
         "pipeline_tag": "image-feature-extraction",
         "tags": tags,
     }
@@ -51,6 +52,16 @@ def _front_matter(config: ModelConfig, own: Evaluation | None) -> str:
     if own:
         metadata["model-index"] = [{"name": config.name, "results": _results(own)}]
     return "\n".join(["---", *_yaml(metadata), "---", ""])
+
+
+def _licence(config: ModelConfig) -> dict[str, object]:
+    """Return the licence as the Hub has it: of borrowed weights theirs, since they are most of the model."""
+    borrowed = config.training.borrowed if config.training else None
+    if borrowed is None or borrowed.licence in ("", "apache-2.0"):
+        return {"license": "apache-2.0" if borrowed is None or borrowed.licence else "unknown"}
+    if borrowed.licence in weights.FREE or borrowed.licence.startswith("cc-by-nc"):
+        return {"license": borrowed.licence}
+    return {"license": "other", "license_name": borrowed.licence}
 
 
 def _results(own: Evaluation) -> list[dict[str, object]]:
@@ -133,10 +144,20 @@ def _summary(config: ModelConfig) -> str:
         text += f", {config.training.origin}{_method(config.training)}"
     elif config.origin:
         text += f", {config.origin}"
-    parts = ["the relation head that it was trained with"] if _relates(config) else []
+    borrowed = config.training.borrowed if config.training else None
+    head = "a relation head" if borrowed else "the relation head that it was trained with"
+    parts = [head] if _relates(config) else []
     if architecture.classes:
         parts.append(f"a linear probe for {len(architecture.classes)} classes")
-    return text + (f", with {' and '.join(parts)}" if parts else "") + f".\n{_other_data(config)}"
+    return (
+        text + (f", with {' and '.join(parts)}" if parts else "") + f".\n{_other_data(config)}{_restriction(borrowed)}"
+    )
+
+
+def _restriction(borrowed: BorrowedWeights | None) -> str:
+    """Say so where the licence of borrowed weights forbids something, or nobody knows it."""
+    text = "" if borrowed is None or not borrowed.sha256 else weights.restriction(borrowed.licence)
+    return text and f"\n**The backbone's weights are others': {text}.**\n"
 
 
 def _other_data(config: ModelConfig) -> str:

@@ -1,6 +1,6 @@
 """The part of a model card that says how the model was trained: as much of it as is known."""
 
-from rrzoo.config import Recipe, Training
+from rrzoo.config import BorrowedWeights, Recipe, Training
 
 LOSSES = {"bce": "binary cross-entropy of all pairs", "focal": "focal loss of all pairs, gamma 2"}
 JOINED = {"cat": "concatenated", "sum": "added", "mean": "averaged", "max": "joined by their maximum"}
@@ -15,6 +15,7 @@ def section(training: Training) -> str:
         "labels of the probe": training.labelled,
         "licence of the labelled images": training.labelled_licence,
         **(_recipe_rows(recipe, training) if recipe else {}),
+        **_borrowed_rows(training.borrowed),
         "time": "" if training.minutes is None else f"{training.minutes:.1f} minutes",
         "machine": training.machine,
         "arithmetic": training.arithmetic,
@@ -23,6 +24,23 @@ def section(training: Training) -> str:
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
     return f"## Training\n\n| | |\n|---|---|\n{table}\n"
+
+
+def _borrowed_rows(borrowed: BorrowedWeights | None) -> dict[str, str]:
+    """Return whose weights the backbone started from."""
+    if borrowed is None:
+        return {}
+    size = "" if borrowed.image_size is None else f"{borrowed.image_size} x {borrowed.image_size} px"
+    crop = "" if borrowed.crop is None else f", centre square of {borrowed.crop:.3g} of the side"
+    return {
+        "the backbone's own weights": ", ".join(
+            part for part in (borrowed.architecture, borrowed.tag, f"from {borrowed.source}", borrowed.revision) if part
+        ),
+        "they learnt, with others, from": borrowed.data,
+        "they were made for": size and f"{size}, {borrowed.interpolation}{crop}",
+        "their licence": borrowed.licence or "not stated",
+        "SHA-256 of their file": borrowed.sha256,
+    }
 
 
 def _images(training: Training) -> str:

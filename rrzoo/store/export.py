@@ -30,8 +30,9 @@ from rrzoo.store.load import load
 from rrzoo.store.save import save
 from rrzoo.training import Pretrained
 
-MOST_RELATION_BYTES = 2_000_000  # of features for re-ranking, beside those for searching, in a gallery that ships
+MOST_RELATION_BYTES = 8_000_000  # of features for re-ranking, beside those for searching, in a gallery that ships
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
+MOST_PAIRED = 5000  # images without labels whose random pairs are scored
 RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
 
 
@@ -55,7 +56,8 @@ def export(
         train: labelled images.
         test: labelled images of the same classes.
         folder: to be made.
-        untrained: what `measure_untrained` returned for these images and this recipe; default: it is called.
+        untrained: what `measure_untrained` returned for these images and this recipe; default: it is called, but not
+            for borrowed backbones.
         pretraining: images that the backbone has learnt from; default: `train`.
         unknown: pictures of none of the classes, by what they are, to measure whether the model refuses them.
 
@@ -67,38 +69,24 @@ def export(
         errors.ArgumentError: the recipe's embedding_size is more than `train` has directions.
     """
     source = pretraining or train
-    head = pretrained.relation_head
-    architecture = Architecture(
-        backbone=recipe.backbone,
-        image_size=recipe.model_size,
-        mean=source.mean,
-        std=source.std,
-        classes=train.classes,
-        aggregation=head.aggregation if head else None,
-        recognises=True,
-        **recipe.changed,
-    )
-    model = Model(ModelConfig(name, architecture))
-    model.backbone.load_state_dict(pretrained.backbone.state_dict())
+    model = _model(name, recipe, pretrained, source, train.classes)
     train_features, test_features = model.extract(train.images), model.extract(test.images)
     random_pair_scores: tuple[float, ...] = ()
-    if head:
-        model.require_relation_head().load_state_dict(head.state_dict())
-        scores, _ = relation_scores.random_pair_scores(model, test_features.relation, test.require_labels())
-        random_pair_scores = tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
+    if model.has_relation_head:
+        random_pair_scores = _percentiles(model, test_features.relation, test.require_labels())
     if model.embedding is not None:
         _set(model.embedding, *whitening.fit(train_features.pooled, model.embedding.out_features))
     l2, temperature = _set_probe(model, train_features, train.require_labels())
     model.config = ModelConfig(
         name=name,
-        architecture=architecture,
+        architecture=model.config.architecture,
         training=_training(recipe, pretrained, source, train),
         random_pair_scores=random_pair_scores,
     )
     evaluation = dataclasses.replace(
         _evaluate(model, train_features, test_features, train, test),
         linear_probe_l2=l2,
-        untrained=untrained or measure_untrained(recipe, train, test),
+        untrained=untrained or (None if pretrained.borrowed else measure_untrained(recipe, train, test)),
     )
     evaluation = own_probe.add(evaluation, model, test, test_features, unknown or {}, temperature)
     save(model, folder, _gallery(model, train, test), evaluation)
@@ -111,6 +99,63 @@ def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
         return Gallery.build(model, datasets.load("clay10", "test"))
     relation = 2 * model.backbone.feature_size * (len(train) + len(test))  # bytes, in float16
     return Gallery.build(model, [train, test], rerank=relation <= MOST_RELATION_BYTES)
+
+
+def export_unlabelled(name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, folder: Path) -> Model:
+    """Write the model folder of what was learnt from images without labels: no probe, and nothing to measure it by.
+
+    Args:
+        name: of the model.
+        recipe: that was followed.
+        pretrained: what was learnt, a relation head among it.
+        images: that it was learnt from.
+        folder: to be made.
+
+    Returns:
+        the model as it was written.
+
+    Raises:
+        errors.ModelFolderError: there is something at `folder` already.
+    """
+    model = _model(name, recipe, pretrained, images, ())
+    some = np.random.default_rng(0).permutation(len(images))[:MOST_PAIRED]
+    features = model.extract(images.images[np.sort(some)])
+    if model.embedding is not None:
+        _set(model.embedding, *whitening.fit(features.pooled, model.embedding.out_features))
+    model.config = ModelConfig(
+        name=name,
+        architecture=model.config.architecture,
+        training=_training(recipe, pretrained, images, images),
+        random_pair_scores=_percentiles(model, features.relation, np.zeros(len(some), np.int64)),
+    )
+    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
+    return load(folder)
+
+
+def _model(name: str, recipe: Recipe, pretrained: Pretrained, source: Dataset, classes: tuple[str, ...]) -> Model:
+    """Return a model with what was learnt; probe and embedding have random weights."""
+    head = pretrained.relation_head
+    architecture = Architecture(
+        backbone=recipe.backbone,
+        image_size=recipe.model_size,
+        mean=source.mean,
+        std=source.std,
+        classes=classes,
+        aggregation=head.aggregation if head else None,
+        recognises=bool(classes),
+        **recipe.changed,
+    )
+    model = Model(ModelConfig(name, architecture))
+    model.backbone.load_state_dict(pretrained.backbone.state_dict())
+    if head:
+        model.require_relation_head().load_state_dict(head.state_dict())
+    return model
+
+
+def _percentiles(model: Model, features: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+    """Return the 0th to 100th percentile of the relation scores of random pairs."""
+    scores, _ = relation_scores.random_pair_scores(model, features, labels)
+    return tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
 
 
 def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
@@ -151,6 +196,7 @@ def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Da
         arithmetic=pretrained.arithmetic,
         versions=versions(),
         date=time.strftime("%Y-%m-%d"),
+        borrowed=pretrained.borrowed,
         epochs_done=pretrained.epochs_done if pretrained.epochs_done < recipe.epochs else None,
     )
 

@@ -5,8 +5,11 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
-from rrzoo import errors
+from rrzoo import errors, weights
+from rrzoo.backbones import BorrowedBackbone
+from rrzoo.config import PackagedWeights
 from rrzoo.model import Model
 from rrzoo.store import evaluation_file, model_folder
 from rrzoo.store.model_folder import CONFIG, WEIGHTS
@@ -24,7 +27,10 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Model:
     try:
         with torch.random.fork_rng(devices=[]):  # the random weights to be replaced cost no one their random numbers
             model = Model(config, folder)
-        model.load_state_dict(_finite(load_file(folder / WEIGHTS)), strict=True)
+        tensors = _finite(load_file(folder / WEIGHTS))
+        if config.packaged is not None:
+            tensors |= _packaged(model, config.packaged)
+        model.load_state_dict(tensors, strict=True)
     except FileNotFoundError:
         raise errors.ModelFolderError(f"{folder} has no {WEIGHTS}: fetch or export the model again") from None
     except errors.ArgumentError as problem:  # of the architecture
@@ -42,7 +48,15 @@ def load(folder: Path, device: str | torch.device = "cpu") -> Model:
     return model.to(device)
 
 
-def _finite(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _packaged(model: Model, packaged: PackagedWeights) -> dict[str, Tensor]:
+    """Return the backbone's tensors, which are in an installed package and not in the folder."""
+    if not isinstance(model.backbone, BorrowedBackbone):
+        raise errors.ArgumentError(f"{model.config.architecture.backbone} is no backbone whose weights a package has")
+    model.backbone.load(model.backbone.in_order(weights.from_package(packaged)))
+    return {f"backbone.{name}": tensor for name, tensor in model.backbone.state_dict().items()}
+
+
+def _finite(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{name} holds values that are not finite")

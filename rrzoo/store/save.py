@@ -1,18 +1,26 @@
 """From a model to a model folder."""
 
+import dataclasses
 from pathlib import Path
 
 from safetensors.numpy import save as save_arrays
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from rrzoo import errors, files, records
-from rrzoo.config import Evaluation, Evaluations
+from rrzoo.config import Evaluation, Evaluations, PackagedWeights
 from rrzoo.gallery import Gallery, storage
 from rrzoo.model import Model
 from rrzoo.store import card, format_1, golden, model_folder
 
 
-def save(model: Model, folder: Path, gallery: Gallery | None = None, evaluation: Evaluation | None = None) -> None:
+def save(
+    model: Model,
+    folder: Path,
+    gallery: Gallery | None = None,
+    evaluation: Evaluation | None = None,
+    packaged: PackagedWeights | None = None,
+) -> None:
     """Write a model folder, whole or not at all.
 
     Args:
@@ -20,15 +28,15 @@ def save(model: Model, folder: Path, gallery: Gallery | None = None, evaluation:
         folder: to be made.
         gallery: of this model, if it shall have one.
         evaluation: what was measured of these very weights, if anything was.
+        packaged: where the weights of the backbone are, which the folder then leaves out; default: all are in it.
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already, or it can't be written.
     """
     if folder.exists():
         raise errors.ModelFolderError(f"{folder} is already there: move it away, or export to another place")
-    config = format_1.without_evaluation(model.config)
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    weights = save_tensors(tensors)
+    config = dataclasses.replace(format_1.without_evaluation(model.config), packaged=packaged)
+    weights = save_tensors(tensors_of(model, packaged))
     images = golden.golden_images(config.architecture.image_size)
     outputs = save_arrays({"images": images, **golden.golden_outputs(model, images)})
     evaluations = {} if evaluation is None else {evaluation.dataset: evaluation}
@@ -51,3 +59,12 @@ def save(model: Model, folder: Path, gallery: Gallery | None = None, evaluation:
         raise errors.ModelFolderError(
             f"{folder} can't be written ({problem}): make room, or export elsewhere"
         ) from None
+
+
+def tensors_of(model: Model, packaged: PackagedWeights | None) -> dict[str, Tensor]:
+    """Return what model.safetensors holds: all, or where the backbone's weights are in a package, all but these."""
+    return {
+        name: tensor.cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if packaged is None or not name.startswith("backbone.")
+    }

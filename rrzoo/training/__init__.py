@@ -1,6 +1,11 @@
-"""Pre-training: the loop, one step of it, checkpoints that a run is resumed from bit for bit, and its log."""
+"""Pre-training: the loop, one step of it, checkpoints that a run is resumed from bit for bit, and its log.
 
+Of a borrowed backbone that stays frozen the head alone is trained: `frozen`.
+"""
+
+from rrzoo.training.frozen import bytes_of, train_head
+from rrzoo.training.held_out import HeldOut
 from rrzoo.training.loop import Pretrained, pretrain
 from rrzoo.training.step import TrainStep
 
-__all__ = ["Pretrained", "TrainStep", "pretrain"]
+__all__ = ["HeldOut", "Pretrained", "TrainStep", "bytes_of", "pretrain", "train_head"]

@@ -33,7 +33,7 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
     }
     try:
         with files.new_file(run / CHECKPOINT) as unfinished:
-            save_file(tensors, unfinished, metadata)
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
     except (SafetensorError, OSError) as problem:
         kept = (
             "go on with --resume from the epoch before, whose checkpoint is whole" if epochs_done > 1 else "start anew"

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rrzoo import backbones, environment, errors, pretext, recipes, relation
-from rrzoo.config import Recipe
+from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.training import checkpoint
 from rrzoo.training.run_log import log
@@ -34,11 +34,17 @@ class Pretrained:
     views_seen: int
     minutes: float
     arithmetic: str = ""  # of the backbone: float32, or bfloat16
+    borrowed: BorrowedWeights | None = None  # that the backbone started from, if any
 
 
 @environment.keep_memory()
 def pretrain(
-    recipe: Recipe, dataset: Dataset, run: Path, resume: bool = False, minutes: float = math.inf
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Path,
+    resume: bool = False,
+    minutes: float = math.inf,
+    backbone: backbones.Backbone | None = None,
 ) -> Pretrained:
     """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
@@ -53,6 +59,7 @@ def pretrain(
         resume: go on from the checkpoint in `run`.
         minutes: begin no epoch that, as long as those before took, would not be over after this time of training; a
             resumed run counts the time before, too. The first epoch is always trained.
+        backbone: to go on from, with borrowed weights; default: one with random weights.
 
     Raises:
         errors.ArgumentError: fewer images than one batch, or a number of views that is not for the pretext task.
@@ -65,7 +72,7 @@ def pretrain(
         raise errors.ArgumentError(f"{len(dataset)} images are less than one batch of {recipe.batch_size}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        backbone = backbones.create(recipe.backbone)
+        backbone = backbone or backbones.create(recipe.backbone)
         task = pretext.create(recipe, backbone, dataset)
     step = TrainStep(task, dataset)
     epochs_done, seconds_before = _start(run, step, resume)

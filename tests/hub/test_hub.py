@@ -109,6 +109,20 @@ def test_what_is_cached_costs_no_request(server: HubServer, repository: Reposito
     assert server.requests == []
 
 
+def test_one_file_of_a_repository_without_a_manifest(server: HubServer) -> None:
+    theirs = server.add("them/weights", {"model.safetensors": b"weights", "config.json": b"{}"})
+    source = hub.Source("them/weights")
+    path, commit = hub.fetch_file(source, "model.safetensors")
+    assert path.read_bytes() == b"weights"
+    assert commit in path.parts
+    theirs.commit({"model.safetensors": b"newer"})
+    server.requests.clear()
+    assert hub.fetch_file(source, "model.safetensors") == (path, commit)
+    assert server.requests == []
+    with pytest.raises(errors.HubError, match=r"them/weights@main has no other\.safetensors$"):
+        hub.fetch_file(source, "other.safetensors")
+
+
 def test_torch_is_left_as_it_was(server: HubServer, repository: Repository) -> None:
     def state() -> tuple[object, ...]:
         seed = torch.get_rng_state().tolist()

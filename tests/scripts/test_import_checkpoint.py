@@ -22,7 +22,7 @@ from torch import nn
 
 import rrzoo
 from conftest import REPOSITORY, write_cifar10
-from rrzoo import errors
+from rrzoo import errors, weights
 from rrzoo.store import card
 
 Namespace = dict[str, object]
@@ -296,7 +296,7 @@ def test_hostile_files_are_one_line(
 def test_bombs_and_what_is_there(script: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bomb.tar").write_bytes(bomb())
     with monkeypatch.context() as low:
-        low.setitem(script["run"].__globals__, "MOST_BYTES", 1_000_000)
+        low.setattr(weights, "MOST_BYTES", 1_000_000)
         with pytest.raises(errors.ModelFolderError, match=r"unpacks to 67,108,864 bytes"):
             script["run"](tmp_path / "bomb.tar", "conv4", "cifar10", "cat", "x")
     with pytest.raises(errors.ModelFolderError, match="is not a file"):

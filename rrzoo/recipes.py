@@ -37,6 +37,10 @@ def _long(backbone: str, dataset: str, image_size: int, epochs: int, **options: 
         optimizer="muon",
         learning_rate=0.02,
         decay_start=0.3,
+        pooling=3,
+        mirror=True,
+        zooms=(1.0, 0.8),
+        embedding_size=128,
         **options,
     )
 
@@ -52,7 +56,6 @@ def _photographs(backbone: str, image_size: int, epochs: int) -> Recipe:
         labelled="stl10",
         substitute="tinyimagenet",
         test_size=96,
-        pooling=2,
     )
 
 
@@ -74,7 +77,7 @@ RECIPES: dict[str, Recipe] = {
         decay_start=0.3,
         test_size=72,
     ),
-    "conv4x4-cifar10": _long("conv4x4", "cifar10", 32, 4, test_size=48, pooling=2),
+    "conv4x4-cifar10": _long("conv4x4", "cifar10", 32, 4, test_size=48, source_size=30),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
     "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
     "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),

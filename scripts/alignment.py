@@ -61,7 +61,7 @@ def fit(left: Tensor, right: Tensor, box: Tensor, scale: Tensor, shift: Tensor) 
         normal = jacobian.mT @ jacobian
         damping = torch.diag_embed(0.05 * normal.diagonal(dim1=1, dim2=2) + 1)
         step = torch.linalg.solve(normal + damping, jacobian.mT @ missing[..., None])[..., 0].clamp(-0.1, 0.1)
-        scale, shift = (scale + step[:, 0]).clamp(0.4, 2.2), shift + step[:, 1:]
+        scale, shift = (scale + step[:, 0]).clamp(0.3, 3.0), shift + step[:, 1:]
     return scale, shift
 
 

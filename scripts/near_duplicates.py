@@ -1,12 +1,14 @@
 #!/usr/bin/env python
-"""Find images of two splits that show one photograph: cropped, scaled, re-coded or mirrored."""
+"""Find the training images of Tiny-ImageNet that show a photograph of STL-10: cropped, scaled, re-coded or mirrored."""
 
 import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -16,25 +18,28 @@ from tqdm import tqdm
 
 from alignment import COARSE, FINE, agreement, blurred, fit
 from rrzoo import datasets, environment, errors
+from rrzoo.datasets import imagenet, trees
+from rrzoo.datasets.mapped import Selection
 from rrzoo.images import ImageArray
+from windows import WHOLE, boxes, cut, pixels, turned, windows
 
 THUMBNAIL = 32  # px, of what windows are cut from
-CELLS = 10  # each way, that a window is averaged over
 DIMENSIONS = 64  # of a window's descriptor
-BLOCK = 4_000  # images at a time; the most similar one of each block may become a candidate
-KEPT = 24  # candidates of an image, at most
-LEAST = 0.5  # cosine of descriptors from which on a pair is a candidate
-SIDES = (0.85, 0.72)  # of windows, beside the whole: shares of the shorter side
-PLACES = (0.0, 0.5, 1.0)  # of windows, each way
-DARK = 24  # of 255: a border no brighter than that is not the photograph's
+BLOCK = 2_000  # images at a time; the most similar one of each block may become a candidate
+KEPT = 12  # candidates of an image, at most
+LEAST = 0.6  # cosine of descriptors from which on a pair is a candidate, beside the best of each image
+QUICK = {0.85: 3}  # windows beside the whole: share of the shorter side -> places each way
+THOROUGH = {0.85: 3, 0.72: 3, 0.6: 5, 0.5: 5, 0.42: 7}
 SAME = 0.8  # correlation of gradients from which on two images show one photograph
+DOUBTFUL = 0.6  # correlation from which on a pair is listed, to be looked at
 
 EPILOG = """Candidates are the pairs of images whose whitened thumbnails are most alike: either one whole, a window of
 the other. They are then aligned by scale and shift (Gauss-Newton, as Lucas & Kanade 1981), and show one photograph if
-the gradients of both correlate at 0.8 or more over the part in common. A line of FILE: number in the first split,
-number in the second, correlation, 1 if mirrored.
+the gradients of both correlate at 0.8 or more over the part in common; from 0.6 on they may. Classes in which a quick
+search finds any are searched thoroughly. A line of FILE: Tiny-ImageNet's file, number in STL-10's split, correlation,
+1 if mirrored.
 
-  python scripts/near_duplicates.py stl10/test tinyimagenet/train pairs.tsv"""
+  python scripts/near_duplicates.py test pairs.tsv"""
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,36 @@ class Pictures:
         return Pictures(self.thumbnails.flip(3), turned(self.boxes))
 
 
+def search(left: datasets.Dataset, right: datasets.Dataset) -> Pairs:
+    """Search all of two splits quickly, and the classes in which that finds a photograph thoroughly."""
+    found = find(left.images, right.images, QUICK)
+    sure = found[found.score >= SAME]
+    of_left, of_right = (torch.from_numpy(split.require_labels()) for split in (left, right))
+    parts = [found]
+    for name in of_left[sure.left].unique():
+        alike = of_right[sure.right[of_left[sure.left] == name]].unique()
+        rows, others = (of_left == name).nonzero()[:, 0], torch.isin(of_right, alike).nonzero()[:, 0]
+        some = find(Selection(left.images, rows.numpy()), Selection(right.images, others.numpy()), THOROUGH)
+        parts.append(replace(some, left=rows[some.left], right=others[some.right]))
+    return joined(parts).best()
+
+
 @torch.inference_mode()
-def find(left: ImageArray, right: ImageArray) -> Pairs:
-    """Return the pairs that show one photograph, each once, sorted by `left` and `right`.
+def find(left: ImageArray, right: ImageArray, sides: Mapping[float, int]) -> Pairs:
+    """Return the pairs that may show one photograph (DOUBTFUL), each once, sorted by `left` and `right`.
 
     Args:
         left: uint8 (N, H, W, 3), square.
-        right: uint8 (M, H, W, 3), square; the two splits may be of different sizes.
+        right: uint8 (M, H, W, 3), square; the two may be of different sizes.
+        sides: windows to look at.
     """
-    pairs = aligned(candidates(pictures(left), pictures(right)), left, right)
-    return pairs[pairs.score >= SAME]
+    pairs = aligned(candidates(pictures(left), pictures(right), sides), left, right)
+    return pairs[pairs.score >= DOUBTFUL]
+
+
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """Return the pairs of all parts."""
+    return Pairs(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Pairs)))
 
 
 def pictures(images: ImageArray) -> Pictures:
@@ -97,79 +122,45 @@ def pictures(images: ImageArray) -> Pictures:
     return Pictures(torch.cat(small), torch.cat([boxes(block) for block in blocks]))
 
 
-def pixels(images: np.ndarray) -> Tensor:
-    """Return uint8 (N, H, W, 3) as float32 (N, 3, H, W)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-
-
-def boxes(images: np.ndarray) -> Tensor:
-    """Return where images without dark borders begin and end: float32 (N, 2, 2), first and last (x, y), -1 to 1."""
-    bright = images.max(3) > DARK
-    ends = []
-    for axis in (1, 2):  # what is left along x, then along y
-        lit = bright.mean(axis) > 0.03
-        first, last, side = lit.argmax(1), lit.shape[1] - lit[:, ::-1].argmax(1), lit.shape[1]
-        whole = last - first < side / 4  # a dark photograph
-        first = np.where(whole | (first == 0), 0, first + 2)  # the border's edge is blurred
-        last = np.where(whole | (last == side), side, last - 2)
-        ends.append(np.stack([first, last], 1) * 2 / side - 1)
-    return torch.from_numpy(np.stack(ends, 2)).float()
-
-
-def turned(boxes: Tensor) -> Tensor:
-    """Return the boxes of mirrored images."""
-    return torch.stack([-boxes[..., 0].flip(1), boxes[..., 1]], 2)
-
-
-def windows(boxes: Tensor, share: float, place: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Return squares of a `share` of the shorter side: centres float32 (N, 2), and half their sides (N,)."""
-    size = boxes[:, 1] - boxes[:, 0]
-    side = share * size.min(1).values
-    return boxes[:, 0] + side[:, None] / 2 + (size - side[:, None]) * torch.tensor(place), side / 2
-
-
-def cut(images: Tensor, centre: Tensor, half: Tensor) -> Tensor:
-    """Return windows averaged over cells, without their mean colour: float32 (N, 3 * CELLS**2)."""
-    steps = (torch.arange(2 * CELLS) + 0.5) / CELLS - 1
-    rows = []
-    for some, c, h in zip(images.split(BLOCK), centre.split(BLOCK), half.split(BLOCK), strict=True):
-        x, y = (c[:, i : i + 1] + h[:, None] * steps for i in (0, 1))
-        grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), 3)
-        cells = F.avg_pool2d(F.grid_sample(some.float(), grid, padding_mode="border", align_corners=False), 2)
-        rows.append((cells - cells.mean((2, 3), keepdim=True)).flatten(1))
-    return torch.cat(rows)
-
-
-def candidates(left: Pictures, right: Pictures) -> Pairs:
+def candidates(left: Pictures, right: Pictures, sides: Mapping[float, int]) -> Pairs:
     """Return the pairs with the most similar descriptors, at most KEPT of each left image."""
-    whole = (1.0, (0.5, 0.5))
-    parts = [(side, (x, y)) for side in SIDES for x in PLACES for y in PLACES]
-    plan = [(mirrored, whole, part) for part in [whole, *parts] for mirrored in (False, True)]
-    plan += [(mirrored, part, whole) for part in parts for mirrored in (False, True)]
-    sides = {False: left, True: left.mirrored()}
-    learnt = cut(right.thumbnails, *windows(right.boxes, *whole))
+    parts = [
+        (side, place) for side, count in sides.items() for place in product(np.linspace(0, 1, count).tolist(), repeat=2)
+    ]
+    plan = [(mirrored, WHOLE, part) for part in [WHOLE, *parts] for mirrored in (False, True)]
+    plan += [(mirrored, part, WHOLE) for part in parts for mirrored in (False, True)]
+    lefts = {False: left, True: left.mirrored()}
+    learnt = cut(right.thumbnails, *windows(right.boxes, *WHOLE))
     values, vectors = torch.linalg.eigh((learnt.T @ learnt / len(learnt)).double())
     values, vectors = values.flip(0)[:DIMENSIONS], vectors.flip(1)[:, :DIMENSIONS]
     whitening = (vectors / (values + values[16]).sqrt()).float()  # damped: what is coarse still counts more
-    found: list[tuple[Tensor, ...]] = []
+    kept: tuple[Tensor, ...] | None = None  # score, right image and number in the plan, each (N, at most KEPT)
     known: tuple[object, Tensor] = (None, learnt)
-    for mirrored, of_left, of_right in tqdm(plan, "candidates", dynamic_ncols=True):
-        of_l, of_r = windows(sides[mirrored].boxes, *of_left), windows(right.boxes, *of_right)
-        rows = F.normalize(cut(sides[mirrored].thumbnails, *of_l) @ whitening)
+    for number, (mirrored, of_left, of_right) in enumerate(tqdm(plan, "candidates", dynamic_ncols=True)):
         if known[0] != of_right:
-            known = of_right, F.normalize(cut(right.thumbnails, *of_r) @ whitening)
-        for number, block in enumerate(known[1].split(BLOCK)):
-            score, best = (rows @ block.T).max(1)
-            best += number * BLOCK
-            scale = of_r[1][best] / of_l[1]
-            shift = of_r[0][best] - scale[:, None] * of_l[0]
-            found.append((best, torch.full_like(best, mirrored, dtype=torch.bool), scale, shift, score))
-    right_, mirrored_, scales, shifts, scores = (torch.stack(part, 1) for part in zip(*found, strict=True))
-    kept = scores.topk(min(KEPT, scores.shape[1]), 1)
-    row, column = (kept.values >= LEAST).nonzero(as_tuple=True)
-    column = kept.indices[row, column]
-    pairs = Pairs(row, *(values[row, column] for values in (right_, mirrored_, scales, shifts, scores)))
-    return pairs.best()  # of the windows
+            known = of_right, F.normalize(cut(right.thumbnails, *windows(right.boxes, *of_right)) @ whitening)
+        rows = F.normalize(cut(lefts[mirrored].thumbnails, *windows(lefts[mirrored].boxes, *of_left)) @ whitening)
+        best = [(rows @ block.T).max(1) for block in known[1].split(BLOCK)]
+        scores = torch.stack([values for values, _ in best], 1)
+        images = torch.stack([indices + BLOCK * place for place, (_, indices) in enumerate(best)], 1)
+        new = (scores, images, torch.full_like(images, number))
+        every = new if kept is None else tuple(torch.cat(both, 1) for both in zip(kept, new, strict=True))
+        order = every[0].topk(min(KEPT, every[0].shape[1]), 1).indices
+        kept = tuple(part.gather(1, order) for part in every)
+    assert kept is not None  # the plan begins with the whole
+    row, column = ((kept[0] >= LEAST) | (kept[0] == kept[0][:, :1])).nonzero(as_tuple=True)
+    score, other, numbers = (part[row, column] for part in kept)
+    started = []
+    for number in numbers.unique().tolist():
+        mirrored, of_left, of_right = plan[number]
+        chosen = numbers == number
+        one, two = row[chosen], other[chosen]
+        from_, half = windows(lefts[mirrored].boxes[one], *of_left)
+        to, other_half = windows(right.boxes[two], *of_right)
+        scale = other_half / half
+        shift = to - scale[:, None] * from_
+        started.append(Pairs(one, two, torch.full_like(one, mirrored, dtype=torch.bool), scale, shift, score[chosen]))
+    return joined(started).best()  # of the windows
 
 
 def aligned(pairs: Pairs, left: ImageArray, right: ImageArray) -> Pairs:
@@ -191,7 +182,7 @@ def aligned(pairs: Pairs, left: ImageArray, right: ImageArray) -> Pairs:
         )
         scale, shift = fit(*coarse, box, some.scale, some.shift)
         done.append(Pairs(some.left, some.right, some.mirrored, scale, shift, agreement(*fine, box, scale, shift)))
-    return Pairs(*(torch.cat([getattr(part, field.name) for part in done]) for field in fields(Pairs)))
+    return joined(done)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -199,24 +190,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for which in ("left", "right"):
-        parser.add_argument(which, metavar="NAME/SPLIT", help="a data set and its split")
+    parser.add_argument("split", choices=("train", "test"), help="split of STL-10")
     parser.add_argument("file", metavar="FILE", type=Path, help="where the pairs are written")
     options = parser.parse_args(argv)
     try:
-        splits = [datasets.load(*one.rsplit("/", 1)) for one in (options.left, options.right)]
+        photographs = datasets.load("stl10", options.split)
+        with mock.patch.object(imagenet, "LEFT_OUT", frozenset()):  # they are what is looked for
+            tiny = datasets.load("tinyimagenet", "train")
     except errors.RRZooError as problem:
         parser.exit(2, f"error: {problem}\n")
-    pairs = find(*(split.images for split in splits))
-    columns = (pairs.left, pairs.right, pairs.score, pairs.mirrored)
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    lines = (f"{left}\t{right}\t{score:.3f}\t{mirrored:d}\n" for left, right, score, mirrored in rows)
+    pairs = search(photographs, tiny)
+    folder = imagenet.folder_of(imagenet.TINY_IMAGENET, datasets.data_root(), imagenet.TINY_FOLDER) / "train"
+    files, _ = trees.labelled_files(folder, trees.classes_of(folder), "images")
+    columns = (column.tolist() for column in (pairs.right, pairs.left, pairs.score, pairs.mirrored))
+    lines = (f"{files[n].name}\t{of}\t{score:.3f}\t{turned:d}\n" for n, of, score, turned in zip(*columns, strict=True))
     options.file.write_text("".join(lines))
-    shares = [
-        f"{len(numbers.unique()):,} of the {len(split):,} images of {name}"
-        for numbers, split, name in zip(columns[:2], splits, (options.left, options.right), strict=True)
-    ]
-    print(f"{len(pairs):,} pairs: {shares[0]} and {shares[1]} show one photograph; {environment.machine()}")
+    sure = pairs[pairs.score >= SAME]
+    print(
+        f"{len(sure.right.unique()):,} images of Tiny-ImageNet show {len(sure.left.unique()):,} photographs of "
+        f"{photographs.description}, {options.split} split; {len(pairs) - len(sure):,} pairs more are to be looked at; "
+        f"{environment.machine()}"
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def load_tiny(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     Both it and STL-10 are of ImageNet: training images that show a photograph of STL-10's test split (`LEFT_OUT`, which
     scripts/near_duplicates.py found) are left out, so that what learnt from the others can be measured on STL-10.
     """
-    folder = _folder(record, root, TINY_FOLDER)
+    folder = folder_of(record, root, TINY_FOLDER)
     for part in (split, "train", "words.txt"):
         if not (folder / part).exists():
             raise errors.DatasetError(f"{folder / part} is not there: Tiny-ImageNet has it. Fetch the data set again")
@@ -61,7 +61,7 @@ def load_tiny(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
 
 def load_slim(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     """Load a split of SlimageNet64; classes are those of all splits. See `rrzoo.datasets.load`."""
-    folder = _folder(record, root, SLIM_FOLDER)
+    folder = folder_of(record, root, SLIM_FOLDER)
     for part in (split, "train"):
         if not (folder / part).is_dir():
             raise errors.DatasetError(
@@ -92,7 +92,8 @@ def load_slim(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     )
 
 
-def _folder(record: Record, root: Path, distributed: str) -> Path:
+def folder_of(record: Record, root: Path, distributed: str) -> Path:
+    """Return the folder that holds a data set; see `rrzoo.datasets.load`."""
     places = (root / distributed, root / record.name / distributed)
     if found := [place for place in places if place.is_dir()]:
         return found[0]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import near_duplicates
 from conftest import Outcome
+from rrzoo import datasets
+from rrzoo.datasets import imagenet
 
 
 def photograph(random: np.random.Generator) -> Image.Image:
@@ -66,7 +69,8 @@ def test_altered_copies_are_found_and_nothing_else(
     splits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(near_duplicates, "BLOCK", 7)  # several, and a rest
-    pairs = near_duplicates.find(*splits)
+    pairs = near_duplicates.find(*splits, {0.85: 3, 0.7: 3})
+    pairs = pairs[pairs.score >= near_duplicates.SAME]
     expected = {name: (10 + number, number) for number, name in enumerate(ALTERED)}
     found = dict(zip(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True), pairs.mirrored.tolist(), strict=True))
     assert {name: pair in found for name, pair in expected.items()} == dict.fromkeys(ALTERED, True)
@@ -76,17 +80,33 @@ def test_altered_copies_are_found_and_nothing_else(
     assert pairs.shift[1].tolist() == pytest.approx([-4 / 80, 12 / 80], abs=0.02)
 
 
-def test_the_script_writes_pairs(
-    splits: tuple[np.ndarray, np.ndarray], run_script: Callable[..., Outcome], tmp_path: Path
+def test_the_script_names_files(
+    splits: tuple[np.ndarray, np.ndarray],
+    run_script: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, images in zip(("one", "other"), splits, strict=True):
-        for number, image in enumerate(images):
-            path = tmp_path / name / "any" / f"{number:02}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(path)
-    done = run_script("near_duplicates", "dir:one/train", "dir:other/train", "pairs.tsv")
+    """Classes in which the quick search finds any are searched again; files that are left out are found, too."""
+    left, right = splits
+    folder = tmp_path / "data" / "tiny-imagenet-200"
+    for number, image in enumerate(right):
+        path = folder / "train" / f"n{number % 2}" / "images" / f"n{number % 2}_{number:02}.JPEG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path, quality=90)
+    (folder / "val").mkdir()
+    (folder / "words.txt").write_text("n0\tnought\nn1\tone\n")
+    monkeypatch.setattr(imagenet, "LEFT_OUT", frozenset({"n0_00.JPEG"}))
+    tiny = datasets.load("tinyimagenet")
+    stl10 = replace(tiny, name="stl10", images=left, labels=np.arange(30) % 3, description="photographs")
+    load = datasets.load
+    monkeypatch.setattr(datasets, "load", lambda name, split: stl10 if name == "stl10" else load(name, split))
+    monkeypatch.setattr(near_duplicates, "QUICK", {})
+    monkeypatch.setattr(near_duplicates, "THOROUGH", {0.85: 3, 0.7: 3})
+    done = run_script("near_duplicates", "test", "pairs.tsv")
     assert done.status == 0, done.err
     rows = [line.split("\t") for line in (tmp_path / "pairs.tsv").read_text().splitlines()]
-    assert [(int(left), int(right)) for left, right, _, _ in rows] == [(10 + n, n) for n in range(len(ALTERED))]
-    assert f"{len(ALTERED)} pairs: {len(ALTERED)} of the 30 images of dir:one/train" in done.out
-    assert run_script("near_duplicates", "no-such/test", "dir:other/train", "pairs.tsv").status == 2
+    sure = {
+        (name, int(of)): int(mirrored) for name, of, score, mirrored in rows if float(score) >= near_duplicates.SAME
+    }
+    assert sure == {(f"n{n % 2}_{n:02}.JPEG", 10 + n): int("mirrored" in name) for n, name in enumerate(ALTERED)}
+    assert f"{len(ALTERED)} images of Tiny-ImageNet show {len(ALTERED)} photographs of photographs, test" in done.out

@@ -125,6 +125,7 @@ RECIPES: dict[str, Recipe] = {
         decay_start=0.5,
         weights="package",
         freeze="all",
+        embedding_size=128,  # of 1,280 features: a gallery of STL-10 would take 33 MB
     ),
     "conv4-clay10": Recipe("conv4", "clay10", 32, views=8, epochs=100, loss="bce", learning_rate=3e-3, decay_start=0.3),
 }

@@ -20,6 +20,7 @@ import pytest
 from conftest import REPOSITORY
 from rrzoo import zoo
 from rrzoo.commands import borrowing
+from rrzoo.evaluation.report import percent_or_dash
 from rrzoo.recipes import RECIPES
 from rrzoo.store import evaluation_file, model_folder
 from test_layers import LAYERS, modules
@@ -31,12 +32,13 @@ GENERATED = DOCS / "commands.md"  # from the commands themselves: its blocks are
 QUICK = ("search ", "index ", "data", "evaluate --table", "verify conv4-cifar10")  # how commands begin, or are
 SLOW = (" --download", " --data", " hub:", "data clay10")  # what such a command must not say
 ELSEWHERE = {"hf", "export", ".venv/bin/pre-commit"}  # that are not ours
-MODEL = re.compile(r"\b(?:conv4|resnet\d+)(?:x\d+)?(?:-[a-z0-9]+)+\b")
+MODEL = re.compile(r"\b(?:conv4|resnet\d+|lite0)(?:x\d+)?(?:-[a-z0-9]+)+\b")
 TITLES = {  # of columns: the figure of a model
     "linear probe": lambda of: f"{of.linear_probe:.2%}",
     "20-NN": lambda of: f"{of.knn['20']:.2%}",
-    "random weights": lambda of: f"{of.untrained.random_weights_linear_probe:.2%}",
-    "raw pixels": lambda of: f"{of.untrained.raw_pixels_linear_probe:.2%}",
+    "paper's probe": lambda of: percent_or_dash(of.paper_probe),
+    "random weights": lambda of: percent_or_dash(of.untrained and of.untrained.random_weights_linear_probe),
+    "raw pixels": lambda of: percent_or_dash(of.untrained and of.untrained.raw_pixels_linear_probe),
     "relation AUC": lambda of: f"{of.relation.auc_same_image:.3f}" if of.relation else "-",
 }
 

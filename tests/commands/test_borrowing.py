@@ -168,7 +168,7 @@ def test_from_a_package_to_what_ships_and_what_is_published(
     done = run_script("ship", "lite0")
     assert done.status == 0, done.err
     shipped, trained = tmp_path / "models" / "lite0", tmp_path / "zoo" / "lite0"
-    assert (shipped / "model.safetensors").stat().st_size < 4_000_000 < (trained / "model.safetensors").stat().st_size
+    assert (shipped / "model.safetensors").stat().st_size < 10_000_000 < (trained / "model.safetensors").stat().st_size
     assert verify.outputs(shipped).difference <= 1e-5
     one, other = load(shipped), load(trained)
     assert one.evaluation == other.evaluation is not None

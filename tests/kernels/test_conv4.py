@@ -125,19 +125,22 @@ def test_variances_survive_a_large_mean():
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_adam_reaches_the_same_weights(width):
+    """Up to what torch's own rounding costs: Adam takes whole steps along gradients that are next to nothing."""
     views, _ = data(64, 32)
     results = []
-    for compiled in (False, True):
-        module = make(width=width)
-        features_of = conv4.fast(module) if compiled else module
+    for case in ("loops", "torch", "float64"):
+        module = make(width=width).double() if case == "float64" else make(width=width)
+        features_of = conv4.fast(module) if case == "loops" else module
+        inputs = views.double() if case == "float64" else views
         optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
         for i in range(6):
             optimizer.zero_grad()
-            (features_of(views.roll(i, 2)) - 1).square().mean().backward()
+            (features_of(inputs.roll(i, 2)) - 1).square().mean().backward()
             optimizer.step()
         results.append(module.state_dict())
-    for name, value in results[0].items():
-        torch.testing.assert_close(results[1][name], value, atol=1e-4, rtol=1e-4, msg=name)
+    for name, truth in results[2].items():
+        ours, torchs = ((result[name] - truth).abs().max().item() for result in results[:2])
+        assert ours < max(1e-4, 2 * torchs), name
     assert (results[0]["layer1.conv.weight"] - make(width=width).state_dict()["layer1.conv.weight"]).abs().max() > 3e-3
 
 

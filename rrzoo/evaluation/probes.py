@@ -3,6 +3,8 @@
 Everything here takes features that were computed once, as float arrays; nothing runs a backbone.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -86,8 +88,8 @@ def linear_probe_accuracy(
     return float(((test_features @ weight.T + bias).argmax(1) == test_labels).mean())
 
 
-def choose_l2(features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the probe's regulariser, of `L2_GRID`, with the highest accuracy on a tenth of the rows, held out.
+def choose_l2(features: np.ndarray, labels: np.ndarray, grid: Sequence[float] = L2_GRID) -> float:
+    """Return the probe's regulariser, of `grid`, with the highest accuracy on a tenth of the rows, held out.
 
     The test split plays no part. Of equals the largest is taken. A class may be absent from what is left: with few
     rows that is what few labels are.
@@ -99,10 +101,10 @@ def choose_l2(features: np.ndarray, labels: np.ndarray) -> float:
     unseen = torch.from_numpy((features[held] - mean) / std).to(x.dtype)
     accuracies: dict[float, float] = {}
     solution = None
-    for l2 in sorted(L2_GRID, reverse=True):  # each solution is near the next, and the first is found fast
+    for l2 in sorted(grid, reverse=True):  # each solution is near the next, and the first is found fast
         solution = _solve(x, y, classes, l2, MAX_ITERATIONS, solution)
         accuracies[l2] = float((F.linear(unseen, *solution).argmax(1).numpy() == labels[held]).mean())
-    return max(L2_GRID, key=lambda l2: (accuracies[l2], l2))
+    return max(grid, key=lambda l2: (accuracies[l2], l2))
 
 
 def few_labels(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -164,6 +166,7 @@ def linear_probe_fold_accuracies(
     test_features: np.ndarray,
     test_labels: np.ndarray,
     folds: np.ndarray,
+    grid: Sequence[float] = L2_GRID,
 ) -> np.ndarray:
     """Fit one linear probe to each fold of the training rows, its regulariser chosen within the fold.
 
@@ -176,9 +179,12 @@ def linear_probe_fold_accuracies(
         test_features: float (M, D).
         test_labels: int (M,).
         folds: int (folds, rows), numbers of training rows: `Dataset.folds`.
+        grid: regularisers to choose from.
 
     Returns:
         the share of test rows that each probe gets right, float (folds,), 0 to 1.
     """
     some = [(train_features[fold], train_labels[fold]) for fold in folds]
-    return np.array([linear_probe_accuracy(*rows, test_features, test_labels, l2=choose_l2(*rows)) for rows in some])
+    return np.array(
+        [linear_probe_accuracy(*rows, test_features, test_labels, l2=choose_l2(*rows, grid)) for rows in some]
+    )

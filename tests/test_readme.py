@@ -32,7 +32,7 @@ GENERATED = DOCS / "commands.md"  # from the commands themselves: its blocks are
 QUICK = ("search ", "index ", "data", "evaluate --table", "verify conv4-cifar10")  # how commands begin, or are
 SLOW = (" --download", " --data", " hub:", "data clay10")  # what such a command must not say
 ELSEWHERE = {"hf", "export", ".venv/bin/pre-commit"}  # that are not ours
-MODEL = re.compile(r"\b(?:conv4|resnet\d+|lite0)(?:x\d+)?(?:-[a-z0-9]+)+\b")
+MODEL = re.compile(r"\b(?:conv4|resnet\d+|lite0(?!-pytorch))(?:x\d+)?(?:-[a-z0-9]+)+\b")
 TITLES = {  # of columns: the figure of a model
     "linear probe": lambda of: f"{of.linear_probe:.2%}",
     "20-NN": lambda of: f"{of.knn['20']:.2%}",

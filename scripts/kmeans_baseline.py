@@ -151,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except errors.RRZooError as problem:
         parser.exit(2, f"error: {problem}\n")
     print(
-        f"fitted / measured on, numbers an image, l2, accuracy, ten folds, CPU minutes (patches, features, probes); {environment.machine()}, n = 1"
+        "fitted / measured on, numbers an image, l2, accuracy, ten folds, CPU minutes (patches, features, probes); "
+        f"{environment.machine()}, n = 1"
     )
 
 

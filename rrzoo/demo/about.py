@@ -17,10 +17,17 @@ def introduction(model: Model) -> str:
     if training is None or not training.pretext:
         return f"# rrzoo\n**{model.name}**: nothing is known of its training."
     seen, task = _images(training), training.pretext
+    asked = (
+        f"from {seen}, **without labels**: it was shown random views of them and asked, pair by pair, *do these two show "
+        "the same thing?* ([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))"
+    )
+    if training.borrowed:
+        data = html.escape(training.borrowed.data or "pictures of their own")
+        frozen = training.recipe is None or training.recipe.freeze == "all"
+        learner = "its relation head" if frozen else "all of it"
+        return f"# rrzoo\n**{model.name}** sees with what others trained on {data}; {learner} learnt here {asked}"
     learnt = {
-        "relation": f"learnt to see from {seen} **without labels**: it was shown random views of them and asked, pair "
-        "by pair, *do these two show the same thing?* "
-        "([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))",
+        "relation": f"learnt to see {asked}",
         "supervised": f"learnt to see from {seen} **with labels**: what the others are to be compared with.",
         "random": "has random weights and learnt nothing: what the others are to be compared with.",
     }

@@ -17,7 +17,7 @@ from PIL import Image
 import rrzoo
 from conftest import PHOTO_MODEL, REPOSITORY, Outcome
 from rrzoo import errors, zoo
-from rrzoo.demo import page
+from rrzoo.demo import about, page
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +115,10 @@ def test_a_port_in_use(server: str) -> None:
 
 def test_gradio_reports_nothing_to_others(server: str) -> None:
     assert httpx.get(f"{server}/config", trust_env=False).json()["analytics_enabled"] is False
+
+
+def test_the_page_says_who_taught_a_borrowed_backbone() -> None:
+    text = about.introduction(rrzoo.load("lite0-stl10"))
+    assert "sees with what others trained on ImageNet-1k, 1.3 million labelled pictures" in text
+    assert "its relation head learnt here" in text
+    assert "learnt to see" not in text

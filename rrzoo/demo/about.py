@@ -18,8 +18,8 @@ def introduction(model: Model) -> str:
         return f"# rrzoo\n**{model.name}**: nothing is known of its training."
     seen, task = _images(training), training.pretext
     asked = (
-        f"from {seen}, **without labels**: it was shown random views of them and asked, pair by pair, *do these two show "
-        "the same thing?* ([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))"
+        f"from {seen}, **without labels**: it was shown random views of them and asked, pair by pair, *do these two "
+        "show the same thing?* ([Patacchiola & Storkey 2020](https://arxiv.org/abs/2006.05849))"
     )
     if training.borrowed:
         data = html.escape(training.borrowed.data or "pictures of their own")

@@ -146,8 +146,8 @@ def test_adam_reaches_the_same_weights(width):
 
 @pytest.mark.parametrize("name", ["conv4", "conv4x2", "conv4x4"])
 def test_training_has_the_same_losses_as_plain_torch(name):
-    """Twenty steps of real training, each as `rrzoo train` takes it, on 32 of clay10's pictures."""
-    recipe = Recipe(name, "clay10", 32, views=4, batch_size=16, loss="bce", optimizer="muon", learning_rate=0.02)
+    """Twenty steps of real training on 32 of clay10's pictures. Muon would double a difference every other step."""
+    recipe = Recipe(name, "clay10", 32, views=4, batch_size=16, loss="bce")
     losses = {}
     for fast in (True, False):
         torch.manual_seed(0)
@@ -155,7 +155,7 @@ def test_training_has_the_same_losses_as_plain_torch(name):
         step = training.TrainStep(pretext.create(recipe, backbones.create(name), dataset), dataset, fast)
         losses[fast] = [step(0, np.arange(16) + i % 2 * 16)[0].item() for i in range(20)]
     assert losses[True] == pytest.approx(losses[False], rel=0.01)
-    assert losses[True][:2] == pytest.approx(losses[False][:2], rel=1e-5)
+    assert losses[True][:5] == pytest.approx(losses[False][:5], rel=1e-4)
     assert losses[True] != losses[False]
     assert sum(losses[True][-4:]) < 0.9 * sum(losses[True][:4])
 

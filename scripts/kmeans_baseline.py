@@ -151,8 +151,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except errors.RRZooError as problem:
         parser.exit(2, f"error: {problem}\n")
     print(
-        f"fitted / measured on, numbers an image, l2, accuracy, ten folds, CPU minutes (patches, features, probes); {environment.machine()}, n = 1"
+        "fitted to / measured on, numbers an image, l2, accuracy, ten folds, CPU minutes: patches + features + probes"
     )
+    print(f"{environment.machine()}, n = 1")
 
 
 if __name__ == "__main__":

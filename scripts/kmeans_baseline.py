@@ -151,12 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except errors.RRZooError as problem:
         parser.exit(2, f"error: {problem}\n")
     print(
-<<<<<<< HEAD
-        "fitted / measured on, numbers an image, l2, accuracy, ten folds, CPU minutes (patches, features, probes); "
-        f"{environment.machine()}, n = 1"
-=======
         "fitted to / measured on, numbers an image, l2, accuracy, ten folds, CPU minutes: patches + features + probes"
->>>>>>> baseline
     )
     print(f"{environment.machine()}, n = 1")
 

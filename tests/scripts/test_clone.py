@@ -38,7 +38,8 @@ def test_every_script_has_a_main_that_takes_its_arguments(name: str) -> None:
 def test_requirements_pin_what_demo_and_training_need() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed = {re.split(r"[<>=\[]", line)[0] for line in [*project["dependencies"], *extras["demo"], *extras["train"]]}
+    lists = project["dependencies"], extras["demo"], extras["train"], extras["timm"]
+    needed = {re.split(r"[<>=\[]", line)[0] for lines in lists for line in lines}
     lines = [line for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert {line.partition("==")[0] for line in lines} == needed
     assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in lines)

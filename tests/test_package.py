@@ -18,7 +18,7 @@ def test_the_wheel_works_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(REPOSITORY)]
     subprocess.run([*pip, *build], check=True, cwd=tmp_path)
     (wheel,) = tmp_path.glob("rrzoo-*.whl")
-    assert wheel.stat().st_size < 20_000_000
+    assert wheel.stat().st_size < 50_000_000  # two galleries over STL-10 take 15 MB, three models 14
     venv.create(tmp_path / "elsewhere", with_pip=False)
     python = tmp_path / "elsewhere" / "bin" / "python"
     subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True, cwd=tmp_path)

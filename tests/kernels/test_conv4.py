@@ -303,7 +303,7 @@ images = np.zeros((4, 40, 30, 3), np.uint8)
 noise = Dataset("noise", "train", images, None, ("noise",), (0.5,) * 3, (0.5,) * 3, "chosen", "noise", "none")
 task = pretext.create(Recipe("conv4", "noise", 32, views=8, batch_size=4), module, noise)
 training.TrainStep(task, noise)(0, np.arange(4))
-print(conv4.loops().forward.TILE, bool(compilers))
+print(conv4.loops().tiles.TILE, bool(compilers))
 """
 
 

@@ -5,10 +5,10 @@ import numpy as np
 from numba import njit, prange
 
 from rrzoo.kernels.conv4.first_layer import OPTIONS, Address, Array, add, flush, nth_block, reduce
-from rrzoo.kernels.conv4.forward import GROUP, multiply_tiles
 from rrzoo.kernels.conv4.llvm import BYTES, LANES
 from rrzoo.kernels.conv4.products import TILE, multiply_outer, transpose
 from rrzoo.kernels.conv4.simd import fill, fma, gate, load, plus, store
+from rrzoo.kernels.conv4.tiles import GROUP, multiply_tiles
 from rrzoo.kernels.conv4.winograd import POSITIONS, input_grad_transform, input_transform, output_grad_transform
 
 

@@ -120,9 +120,9 @@ def loops() -> Loops | None:
     """
     try:
         from rrzoo.kernels import precompile
-        from rrzoo.kernels.conv4 import backward, first_layer, forward, weights
+        from rrzoo.kernels.conv4 import backward, first_layer, forward, tiles, weights
 
-        compiled = Loops(first_layer, forward, backward, weights)
+        compiled = Loops(first_layer, forward, backward, weights, tiles)
         with precompile.second_process():
             inputs = workspace.new(1, 18, 18, 3, LANES)
             compiled.forward.block_views(workspace.new(LANES, 3, 16, 16), inputs)

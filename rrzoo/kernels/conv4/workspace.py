@@ -20,6 +20,7 @@ class Loops(NamedTuple):
     forward: ModuleType
     backward: ModuleType
     weights: ModuleType
+    tiles: ModuleType
 
 
 def new(*shape: int, dtype: type = np.float32) -> Array:
@@ -33,7 +34,8 @@ def new(*shape: int, dtype: type = np.float32) -> Array:
 class Workspace:
     """All arrays of one forward and one backward pass over `blocks` x 16 views of `size` px.
 
-    `channels` are those of the images, 3, and behind each of the four layers, multiples of 8.
+    `channels` are those of the images, 3, and behind each of the four layers: multiples of 8, from the second on
+    of 16.
     `means` and `variances` (biased) of the four convolutions, float64 (channels,), are there after `forward`.
     """
 
@@ -49,12 +51,12 @@ class Workspace:
         self.backward_scratch: list[tuple[Array, ...]] = [()]
         self.packed, self.transposed = [new(0)], [new(0)]  # weights, transformed
         for layer in range(4):
-            inputs, outputs, edge, tile = channels[layer], channels[layer + 1], size >> layer, compiled.forward.TILE
+            inputs, outputs, edge, tile = channels[layer], channels[layer + 1], size >> layer, compiled.tiles.TILE
             self.targets.append(new(*((blocks, edge) if layer else (threads, 2)), edge, outputs, LANES))
             if layer == 0:
                 self.sums.append(new(blocks, outputs // tile, inputs, 3, 3 * tile))
             else:
-                group, across = compiled.forward.GROUP, edge // 2
+                group, across = compiled.tiles.GROUP, edge // 2
                 self.sources.append(new(blocks, edge + 2, edge + 2, inputs, LANES))
                 products = new(threads, 16, STRIP, group + 1, LANES)
                 self.forward_scratch.append((new(threads, 16, STRIP, inputs + 1, LANES), products))
@@ -86,11 +88,12 @@ class Workspace:
                 self.loops.first.forward_first(self.first, target, sums, self.sums[0], self.inputs)
                 self.products = self._products_first()
             else:
-                packed, starts = self.packed[layer], new(channels // loops.GROUP, 16, loops.GROUP)
+                packed, group = self.packed[layer], self.loops.tiles.GROUP
+                starts = new(channels // group, 16, group)
                 self.loops.weights.transform_weights(weights[layer], packed, self.transposed[layer])
                 given = self.first, self.passed, source, packed, starts, *self.forward_scratch[layer]
                 centers = loops.find_centers(layer, self.targets[layer - 1], norm, *given)
-                starts[:, 5] = -centers.reshape(-1, loops.GROUP)
+                starts[:, 5] = -centers.reshape(-1, group)
                 loops.forward_layer(layer, self.targets[layer - 1], norm, *given, target, sums)
             offset, square = sums.sum(0) / self.values(layer)
             variance = square - offset**2
@@ -168,13 +171,11 @@ class Workspace:
 
     def _pack_first(self, weights: Array) -> Array:
         """Return weights (O, I, 3, 3) as (O / TILE, I, 9, TILE)."""
-        tiles = weights.reshape(-1, self.loops.forward.TILE, weights.shape[1], 9)
+        tiles = weights.reshape(-1, self.loops.tiles.TILE, weights.shape[1], 9)
         return np.ascontiguousarray(tiles.transpose(0, 2, 3, 1))
 
     def _products_first(self) -> Array:
         """Return the first layer's sums of products with inputs (O, 3, 3, 3), float64, that the loops made by block."""
         parts = self.sums[0].sum(0, dtype=np.float64)  # (O / TILE, 3, 3, 3 * TILE)
         outputs, inputs = self.channels[1], self.channels[0]
-        return (
-            parts.reshape(-1, inputs, 9, self.loops.forward.TILE).transpose(0, 3, 1, 2).reshape(outputs, inputs, 3, 3)
-        )
+        return parts.reshape(-1, inputs, 9, self.loops.tiles.TILE).transpose(0, 3, 1, 2).reshape(outputs, inputs, 3, 3)

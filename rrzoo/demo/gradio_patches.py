@@ -1,11 +1,9 @@
-"""Gradio made stricter: a call opens no file but uploads, and each upload is a file of its own."""
+"""Gradio made stricter: a call opens no file but uploads."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio import route_utils
 
 from rrzoo.demo import uploads
 from rrzoo.demo.components import errors_as_toasts
@@ -29,14 +27,3 @@ def open_only_uploads(page: gr.Blocks, folder: Path) -> gr.Blocks:
 
     page.preprocess_data = strict_preprocess  # type: ignore[method-assign]
     return page
-
-
-def give_each_upload_its_own_path() -> None:
-    """Let Gradio store one picture that is sent twice as two files, so that one can be removed without the other."""
-    start = route_utils.GradioUploadFile.__init__
-
-    def start_with_salt(self: route_utils.GradioUploadFile, *arguments: Any, **named: Any) -> None:
-        start(self, *arguments, **named)
-        self.sha.update(os.urandom(16))
-
-    route_utils.GradioUploadFile.__init__ = start_with_salt  # type: ignore[method-assign]

@@ -86,9 +86,10 @@ def join(body: bytes, functions: Functions) -> tuple[bytes, str]:
         raise Refusal(400, f"The request's fn_index is {_short(number)}: the page has no such function. Load it again.")
     if type(trigger) not in (int, type(None)) or trigger not in functions.triggers | {None}:
         raise Refusal(400, f"The request's trigger_id is {_short(trigger)}: nothing there calls. Load the page again.")
+    event = call.get("event_data")
     kept = {"fn_index": number, "trigger_id": trigger, "data": _data(call, functions.inputs[number])}
     return json.dumps(
-        kept | {"event_data": call.get("event_data"), "session_hash": _session(session)}
+        kept | {"event_data": event if isinstance(event, dict) else {}, "session_hash": _session(session)}
     ).encode(), session
 
 

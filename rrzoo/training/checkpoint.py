@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from rrzoo import errors, files
 from rrzoo.config import Recipe
-from rrzoo.records import from_dict
+from rrzoo.records import from_dict, parse
 from rrzoo.training.step import TrainStep
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -50,15 +51,7 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         errors.TrainingError: it can't be read, or is of another recipe or another version of rrzoo.
     """
     task, recipe = step.task, step.task.recipe
-    try:
-        with safe_open(run / CHECKPOINT, "pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        saved = from_dict(Recipe, json.loads(metadata["recipe"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise errors.TrainingError(
-            f"{run / CHECKPOINT} can't be read ({problem}): delete {run} to start anew"
-        ) from None
+    saved, metadata, tensors = read(run / CHECKPOINT)
     if saved != recipe:
         changed = [
             f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
@@ -71,13 +64,35 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         )
     names = [name for name, _ in task.named_parameters()]
     try:
+        epochs_done, seconds = int(metadata["epochs_done"]), float(metadata["seconds"])
+        if not (1 <= epochs_done <= recipe.epochs and 0 <= seconds < math.inf):
+            raise ValueError(f"{epochs_done} epochs of {recipe.epochs} in {seconds} seconds are done")
+        if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise ValueError(f"{strange[0]} holds values that are not finite")
         task.load_state_dict(_with_prefix("learner.", tensors))
         step.optimizer.load_state(names, _with_prefix("optimizer.", tensors))
-        return int(metadata["epochs_done"]), float(metadata["seconds"])
-    except (KeyError, RuntimeError, ValueError) as problem:
+        return epochs_done, seconds
+    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+        first = str(problem).splitlines()[-1].strip()
         raise errors.TrainingError(
-            f"{run / CHECKPOINT} is not of this version of rrzoo ({problem}): delete {run} to start anew"
+            f"{run / CHECKPOINT} is damaged, or not of this version of rrzoo ({first:.200}): delete {run} to start anew"
         ) from None
+
+
+def read(path: Path) -> tuple[Recipe, dict[str, str], dict[str, Tensor]]:
+    """Return the recipe, the metadata and the tensors of a checkpoint.
+
+    Raises:
+        errors.TrainingError: it can't be read.
+    """
+    try:
+        files.check_regular(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        return from_dict(Recipe, parse(metadata["recipe"])), metadata, tensors
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        raise errors.TrainingError(f"{path} can't be read ({problem}): delete {path.parent} to start anew") from None
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

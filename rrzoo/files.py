@@ -24,7 +24,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder can't be written, or there is no room. What was at `path` is still there then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent)
     os.close(descriptor)
     unfinished = Path(name)
@@ -52,7 +52,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: something is at `path` already, the place can't be written, or there is no room.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent))
     try:
         yield unfinished
@@ -114,6 +114,14 @@ def lock(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it that are not there, and bring their names to the disk."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:

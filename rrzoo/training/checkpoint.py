@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import math
+import os
+import shlex
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -15,10 +18,11 @@ from rrzoo.records import from_dict, parse
 from rrzoo.training.step import TrainStep
 
 CHECKPOINT = "checkpoint.safetensors"
+BEFORE = "checkpoint-before.safetensors"  # of the epoch before
 
 
 def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
-    """Write a checkpoint into the folder of a run, in place of the one before.
+    """Write a checkpoint into the folder of a run, and keep the one before beside it.
 
     Raises:
         errors.TrainingError: it can't be written, since the disk is full, say; the one before is still there.
@@ -35,6 +39,7 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
     try:
         with files.new_file(run / CHECKPOINT) as unfinished:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
+            _keep_before(run)
     except (SafetensorError, OSError) as problem:
         kept = (
             "go on with --resume from the epoch before, whose checkpoint is whole" if epochs_done > 1 else "start anew"
@@ -51,7 +56,10 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         errors.TrainingError: it can't be read, or is of another recipe or another version of rrzoo.
     """
     task, recipe = step.task, step.task.recipe
-    saved, metadata, tensors = read(run / CHECKPOINT)
+    try:
+        saved, metadata, tensors = read(run / CHECKPOINT)
+    except errors.TrainingError as problem:
+        raise _with_remedy(run, problem) from None
     if saved != recipe:
         changed = [
             f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
@@ -79,6 +87,30 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         ) from None
 
 
+def _keep_before(run: Path) -> None:
+    """Give the checkpoint that is there its second name; until the new one is whole it has both."""
+    if (run / CHECKPOINT).exists():
+        with files.new_file(run / BEFORE) as spare:
+            spare.unlink()
+            try:
+                os.link(run / CHECKPOINT, spare)
+            except OSError:  # not every file system has links
+                shutil.copyfile(run / CHECKPOINT, spare)
+
+
+def _with_remedy(run: Path, problem: errors.TrainingError) -> errors.TrainingError:
+    """Say of a checkpoint that can't be read which one can."""
+    try:
+        _, metadata, _ = read(run / BEFORE)
+        epoch = int(metadata["epochs_done"])
+    except (errors.TrainingError, KeyError, ValueError):
+        return errors.TrainingError(f"{problem}: delete {run} to start anew")
+    move = f"mv {shlex.quote(str(run / BEFORE))} {shlex.quote(str(run / CHECKPOINT))}"
+    return errors.TrainingError(
+        f"{problem}. The one before it can, of epoch {epoch}: go on from there with --resume, after: {move}"
+    )
+
+
 def read(path: Path) -> tuple[Recipe, dict[str, str], dict[str, Tensor]]:
     """Return the recipe, the metadata and the tensors of a checkpoint.
 
@@ -92,7 +124,7 @@ def read(path: Path) -> tuple[Recipe, dict[str, str], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
         return from_dict(Recipe, parse(metadata["recipe"])), metadata, tensors
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise errors.TrainingError(f"{path} can't be read ({problem}): delete {path.parent} to start anew") from None
+        raise errors.TrainingError(f"{path} can't be read ({problem})") from None
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

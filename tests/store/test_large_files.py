@@ -1,5 +1,6 @@
 """Files that claim, or are, more than any memory: refused in one line, at once, before they are read."""
 
+import importlib.util
 import json
 import os
 import resource
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import rrzoo
-from conftest import REPOSITORY
+from conftest import REPOSITORY, need
 from rrzoo import errors, files
 from rrzoo.store import golden, model_folder
 from rrzoo.store.load import load
@@ -138,3 +139,14 @@ def test_a_link_to_a_regular_file_is_read(folder: Path) -> None:
     (folder / model_folder.CONFIG).symlink_to("blob")
     assert model_folder.read_config(folder).name
     assert files.content(folder / model_folder.CONFIG)
+
+
+def test_a_size_that_would_take_minutes(tmp_path: Path) -> None:
+    """Borrowed backbones are tried with a picture of the size that config.json names."""
+    need(importlib.util.find_spec("timm") is not None, "timm")
+    folder = Path(shutil.copytree(REPOSITORY / "rrzoo" / "models" / "lite0-stl10", tmp_path / "m"))
+    load(folder)  # timm and the weights are loaded
+    config = json.loads((folder / model_folder.CONFIG).read_text())
+    config["architecture"]["image_size"] = 4096
+    (folder / model_folder.CONFIG).write_text(json.dumps(config))
+    refused_at_once(lambda: load(folder))

@@ -3,6 +3,7 @@
 # make test        all tests
 # make lint        style and types
 # make reference   docs/commands.md, from the commands
+# make lock        requirements.lock, from requirements.txt; needs uv
 # make clean       removes .venv and what was built
 #
 # Everything is installed into .venv. Another Python:  make demo PYTHON=python3.12
@@ -14,7 +15,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: demo check test lint reference clean
+.PHONY: demo check test lint reference lock clean
 
 demo: .venv/installed
 	$(BIN)/rrzoo demo
@@ -32,7 +33,12 @@ lint: .venv/installed-test
 reference: .venv/installed
 	$(BIN)/python -m rrzoo.commands.reference > docs/commands.md
 
-.venv/installed: requirements.txt pyproject.toml
+lock:
+	{ echo "# What \`make demo\` installs: all of requirements.txt and what that needs, each by its SHA-256. \`make lock\` writes it anew."; \
+	uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+.venv/installed: requirements.txt requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "rrzoo needs Python 3.11 or newer, %s is %d.%d: make demo PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
 ifeq ($(TORCH_INDEX),)
 	@echo "Installing rrzoo, torch and Gradio into $(CURDIR)/.venv, once: some minutes, and on Linux about 6 GB, most of"
@@ -43,8 +49,13 @@ else
 	@echo "under 2 GB where this torch has no CUDA."
 endif
 	$(PYTHON) -m venv .venv
-	$(if $(TORCH_INDEX),$(PIP) $$(grep -E '^torch(vision)?==' requirements.txt) --index-url $(TORCH_INDEX))
+ifeq ($(TORCH_INDEX),)
+	$(PIP) --require-hashes --requirement requirements.lock
+	$(PIP) --no-deps --editable .
+else
+	$(PIP) $$(grep -E '^torch(vision)?==' requirements.txt) --index-url $(TORCH_INDEX)  # other files: no hashes of them
 	$(PIP) --requirement requirements.txt --editable '.[demo,train]'
+endif
 	@touch $@
 
 .venv/installed-test: .venv/installed

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder can't be written, or there is no room. What was at `path` is still there then.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent)
     os.close(descriptor)
     unfinished = Path(name)
@@ -51,7 +52,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: something is at `path` already, the place can't be written, or there is no room.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent))
     try:
         yield unfinished
@@ -62,6 +63,26 @@ def new_folder(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def content(path: Path, most: int | None = None) -> bytes:
+    """Return what a file holds, if it is regular and no larger than `most` bytes, or half of the memory here.
+
+    Raises:
+        OSError: it is something else, such as a device that never ends, or too large, or can't be read.
+    """
+    check_regular(path, most)  # before opening: to open a pipe waits for its other end
+    return path.read_bytes()
+
+
+def check_regular(path: Path, most: int | None = None) -> None:
+    """Refuse what `content` refuses, and read nothing of it. Raises what `content` does."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path.name} is no regular file")
+    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if most is None else most
+    if status.st_size > limit:
+        raise OSError(f"{path.name} has {status.st_size:,} bytes: at most {limit:,} are read")
 
 
 def sha256(content: bytes | Path) -> str:
@@ -93,6 +114,14 @@ def lock(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it that are not there, and bring their names to the disk."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:

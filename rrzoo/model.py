@@ -1,6 +1,7 @@
 """A model: backbone, perhaps relation head and linear probe, with the preparation of images they were trained with."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from rrzoo.gallery import Gallery, storage
 from rrzoo.images import Images, listed, read_all, to_square
 from rrzoo.recogniser import Recogniser
 from rrzoo.relation import RelationHead
+
+# OpenMP's threads do not survive a fork: a child would wait for its parent's for ever. With one thread it does not.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class Model(nn.Module):

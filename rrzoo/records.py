@@ -12,10 +12,11 @@ import typing
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from rrzoo import errors
+from rrzoo import errors, files
 
 T = TypeVar("T")
 
+MOST_BYTES = 4_000_000  # of a file: a manifest of thousands of classes has a tenth; 1 MB may take 50 MB once read
 LARGEST = 2**63  # of whole numbers: beyond, arithmetic and text of them fail in ways of their own
 
 _MISSING = object()
@@ -36,14 +37,23 @@ def parse(content: bytes | str) -> Any:
     """Return the value of JSON text.
 
     Raises:
-        errors.ArgumentError: it is no JSON, or nested too deeply.
+        errors.ArgumentError: it is no JSON, or nested too deeply, or has two values of one name.
     """
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_object)
     except ValueError as problem:  # JSON and Unicode errors are ValueErrors
         raise errors.ArgumentError(f"it is no JSON: {problem}") from None
     except RecursionError:
         raise errors.ArgumentError("it is no JSON that rrzoo writes: it is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r:.60} is there twice")
+    return found
 
 
 def read(path: Path, newest: int) -> Any:
@@ -53,7 +63,7 @@ def read(path: Path, newest: int) -> Any:
         OSError: it can't be read.
         errors.ArgumentError: it is no JSON, or of another format.
     """
-    data = parse(path.read_bytes())
+    data = parse(files.content(path, MOST_BYTES))
     if isinstance(data, dict) and "format" in data:
         found = data["format"]
         if type(found) is not int or not 1 <= found <= newest:

@@ -119,6 +119,7 @@ def read(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise errors.ModelFolderError(f"{file} is not a file: name safetensors, or what torch.save wrote")
     try:
+        files.check_regular(file)
         if file.suffix == ".safetensors":
             return dict(load_file(file))
     except (SafetensorError, OSError) as problem:

@@ -21,6 +21,7 @@ from rrzoo.backbones.backbone import Backbone
 
 PREFIX = "timm:"
 OLDEST = (1, 0, 9)  # version of timm, the first that says how large features are before the classifier
+MOST_PIXELS = 1024  # side of the pictures that it may take
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,16 @@ class BorrowedBackbone(Backbone):
 
     @torch.no_grad()
     def check(self, size: int) -> None:
-        """Run one picture of `size` px through, and find out what there is."""
+        """Run one picture of `size` px through, and find out what there is.
+
+        Raises:
+            errors.ArgumentError: the backbone can't take it, or it would take minutes and gigabytes.
+        """
+        if size > MOST_PIXELS:
+            raise errors.ArgumentError(
+                f"{self.name} is asked to take pictures of {size} px: at most {MOST_PIXELS} are allowed, its own size "
+                f"is {self.native_size} px"
+            )
         picture = torch.linspace(-1, 1, 3 * size * size).view(3, size, size)[None]
         training = self.training
         self.eval()

@@ -6,6 +6,7 @@ loads no torch.
 """
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -62,6 +63,7 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
     Raises:
         SystemExit: as for `main`.
     """
+    open_standard_streams()
     with exit_statuses():
         command = load(name)
     with exit_statuses(command.STOPPED):
@@ -100,6 +102,13 @@ def parser_of(command: ModuleType, prog: str) -> argparse.ArgumentParser:
     return parser
 
 
+def open_standard_streams() -> None:
+    """Open those of a process that was started without: else the next file it opens would take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - for as long as the process runs
+
+
 @contextmanager
 def exit_statuses(stopped: str = "") -> Iterator[None]:
     """End the process with a status of STATUSES and at most one line where the block fails in a way that users mend.
@@ -116,12 +125,20 @@ def exit_statuses(stopped: str = "") -> Iterator[None]:
     except errors.RRZooError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print(f"\nstopped{stopped and f': {stopped}'}", file=sys.stderr)
-        raise SystemExit(130) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed as Python ends
         raise SystemExit(141) from None
+    except OSError as problem:
+        if problem.filename is not None or problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed as Python ends
+        print(
+            f"error: the output can't be written ({problem.strerror}): make room, or send it elsewhere", file=sys.stderr
+        )
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f"\nstopped{stopped and f': {stopped}'}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 @contextmanager

@@ -55,5 +55,5 @@ def run(options: argparse.Namespace) -> None:
 
         torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
         blocks = page.build(default, load)
-        page.protect(blocks, folder)
-    page.serve(blocks, options.host, options.port, options.mcp)
+        door = page.protect(blocks, folder, options.mcp)
+    page.serve(door, options.host, options.port)

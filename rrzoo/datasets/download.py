@@ -3,6 +3,7 @@
 Archives whose authors publish no checksum are not fetched: there is nothing to verify them by.
 """
 
+import errno
 import http.client
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +27,9 @@ BLOCK = 1 << 18  # bytes read at a time
 TIMEOUT = 30.0  # seconds without a byte after which a connection is given up
 TRIES = 6  # connections in a row that bring nothing
 WAIT = 1.0  # seconds before the second try; doubled each time
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # no fault of the archive
+# what damaged archives raise, in names, lengths, methods and links; NotImplementedError is a RuntimeError
+UNPACKING = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, LookupError, RuntimeError, ValueError)
 USER_AGENT = "rrzoo (data set download)"
 
 
@@ -179,7 +184,10 @@ def _unpack(part: Path, archive: Archive, folder: Path) -> None:
                 packed.extractall(unfinished, filter="data")  # refuses names that lead outside, links, devices
         os.sync()  # once, as 120,000 files brought to the disk one by one would take minutes
         (unfinished / archive.holds).rename(folder)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, FileNotFoundError) as problem:
-        raise errors.DownloadError(f"{part} can't be unpacked ({problem}): delete it and fetch it again") from None
+    except UNPACKING as problem:
+        if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+            raise
+        first = f"{problem}".splitlines()[0] if f"{problem}" else type(problem).__name__
+        raise errors.DownloadError(f"{part} can't be unpacked ({first:.200}): delete it and fetch it again") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,7 +10,7 @@ import numpy as np
 from gradio.data_classes import ImageData
 
 from rrzoo import errors
-from rrzoo.demo import relating
+from rrzoo.demo import relating, uploads
 from rrzoo.demo.components import errors_as_toasts, picture_input, read_upload
 from rrzoo.demo.context import HITS, MOST_HITS
 from rrzoo.gallery import Gallery
@@ -25,9 +24,7 @@ def add_endpoints(page: gr.Blocks, get_model: Callable[[str], tuple[Model, Galle
         picture = read_upload(payload)
         if payload is None or payload.path is None or picture is None:
             raise gr.Error("No picture arrived: upload one, and send its path.", print_exception=False)
-        if payload.path in page.upload_file_set:  # what the page itself shows has a path, too
-            page.upload_file_set.discard(payload.path)
-            Path(payload.path).unlink(missing_ok=True)
+        uploads.remove(payload.path)  # what the page itself shows has a path, too, and stays
         return picture
 
     def search(

@@ -1,14 +1,34 @@
-"""Gradio made stricter: a call opens no file but uploads, and each upload is a file of its own."""
+"""Gradio made stricter: a call opens no file but uploads, and brings to each input what that input can hold."""
 
-import os
+import logging
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio import route_utils
 
 from rrzoo.demo import uploads
 from rrzoo.demo.components import errors_as_toasts
+
+log = logging.getLogger("uvicorn.error")
+
+HOLD: dict[type, tuple[type, ...]] = {
+    gr.Number: (int, float),
+    gr.Slider: (int, float),
+    gr.Checkbox: (bool,),
+    gr.Textbox: (str,),
+    gr.Dropdown: (str,),
+}
+MISFIT = "What arrived does not fit this endpoint: the page's footer, Use via API, says what does."
+
+
+def fits(block: Any, value: Any) -> bool:
+    """Say whether an input can hold a value; of files that is checked elsewhere."""
+    allowed = HOLD.get(type(block))
+    if allowed is None:
+        return True
+    if value is None:
+        return block.value is None
+    return type(value) in allowed  # and not isinstance: True is no number
 
 
 def open_only_uploads(page: gr.Blocks, folder: Path) -> gr.Blocks:
@@ -16,27 +36,18 @@ def open_only_uploads(page: gr.Blocks, folder: Path) -> gr.Blocks:
     preprocess = page.preprocess_data
 
     async def strict_preprocess(block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
+        # gradio_client fills in what a call leaves out, other programs don't
+        values = [*inputs, *(block.value for block in block_fn.inputs[len(inputs) :])]
+        if not all(fits(block, value) for block, value in zip(block_fn.inputs, values, strict=True)):
+            raise gr.Error(MISFIT, print_exception=False)
         try:
-            # gradio_client fills in what a call leaves out, other programs don't
-            defaults = [block.value for block in block_fn.inputs[len(inputs) :]]
-            local_inputs = errors_as_toasts(uploads.resolve)([*inputs, *defaults], folder)
+            local_inputs = errors_as_toasts(uploads.resolve)(values, folder)
             return await preprocess(block_fn, local_inputs, *more, **named)
-        except gr.Error:
-            raise
-        except ValueError:  # Gradio's, of values that are not of the form an input has
-            problem = "What arrived does not fit this endpoint: the page's footer, Use via API, says what does."
-            raise gr.Error(problem, print_exception=False) from None
+        except gr.Error as problem:
+            raise gr.Error(problem.message, print_exception=False, title=problem.title) from None
+        except ValueError as problem:  # Gradio's, of values that are not of the form an input has
+            log.warning("a call of %s does not fit: %s", block_fn.api_name, type(problem.__cause__ or problem).__name__)
+            raise gr.Error(MISFIT, print_exception=False) from None
 
     page.preprocess_data = strict_preprocess  # type: ignore[method-assign]
     return page
-
-
-def give_each_upload_its_own_path() -> None:
-    """Let Gradio store one picture that is sent twice as two files, so that one can be removed without the other."""
-    start = route_utils.GradioUploadFile.__init__
-
-    def start_with_salt(self: route_utils.GradioUploadFile, *arguments: Any, **named: Any) -> None:
-        start(self, *arguments, **named)
-        self.sha.update(os.urandom(16))
-
-    route_utils.GradioUploadFile.__init__ = start_with_salt  # type: ignore[method-assign]

@@ -1,16 +1,19 @@
 """The page of the demo: its layout, and how it is served. `rrzoo.commands.demo` sets Gradio's environment first."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import gradio as gr
-from starlette.middleware import Middleware
 
-from rrzoo import demo, errors, zoo
-from rrzoo.demo import about, gradio_patches, uploads
+from rrzoo import demo, zoo
+from rrzoo.demo import about, gradio_patches, serving, uploads
 from rrzoo.demo.components import errors_as_toasts
 from rrzoo.demo.context import Context
+from rrzoo.demo.door import calls
+from rrzoo.demo.door.door import Door
 from rrzoo.demo.endpoints import add_endpoints
 from rrzoo.demo.examples import example_pictures
 from rrzoo.demo.tabs.classify import classify_tab
@@ -94,39 +97,62 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
     return page
 
 
-def protect(page: gr.Blocks, folder: Path) -> None:
-    """Bound how many calls wait, and let the page read no file but uploads, which lie in `folder` and are removed."""
-    gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
-    gradio_patches.give_each_upload_its_own_path()
-    uploads.keep_sweeping(folder)
+def functions_of(page: gr.Blocks) -> calls.Functions:
+    """Return what may be called: the functions of the page, and those of them that are for programs."""
+    config = page.get_config_file()
+    functions = {one["id"]: one for one in config["dependencies"] if one["backend_fn"]}
+    numbers = {one["api_name"]: number for number, one in functions.items() if one["api_visibility"] == "public"}
+    endpoints = {
+        name.lstrip("/"): calls.Endpoint(
+            numbers[name.lstrip("/")],
+            {one["parameter_name"]: one.get("parameter_default") for one in info["parameters"]},
+        )
+        for name, info in page.get_api_info()["named_endpoints"].items()
+    }
+    inputs = {number: len(one["inputs"]) for number, one in functions.items()}
+    parts = {part for one in functions.values() for part, _ in one["targets"]}
+    return calls.Functions(inputs, endpoints, frozenset(parts))
 
 
-def serve(page: gr.Blocks, host: str | None = None, port: int = 7860, mcp: bool = False) -> None:
-    """Serve the page until the process is stopped.
+def protect(page: gr.Blocks, folder: Path, mcp: bool = False) -> Door:
+    """Return what serves the page and nothing else: few calls wait, no file is read or served but those in `folder`.
 
     Args:
         page: what `build` returned.
+        folder: of Gradio's files, and of the uploads, which are removed.
+        mcp: serve the endpoints as tools of the Model Context Protocol, too.
+    """
+    page.max_threads, page.state_session_capacity = THREADS, SESSIONS
+    gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
+    app = gr.mount_gradio_app(
+        fastapi.FastAPI(openapi_url=None),
+        page,
+        "/",
+        css=CSS.read_text(),
+        head=demo.font_face(),
+        theme=gr.themes.Soft(primary_hue="emerald", secondary_hue="amber", neutral_hue="stone", font="Inter"),
+        max_file_size=MAX_UPLOAD,
+        run_history=False,  # uploads are private: nothing is kept in the browser
+        footer_links=["api"],
+        mcp_server=mcp,
+        show_error=False,  # what a fault says is for the log
+        ssr_mode=False,  # Gradio's other server would stand before the door
+        enable_monitoring=False,
+        root_path=os.environ.get("GRADIO_ROOT_PATH"),  # behind a proxy that serves the page below another path
+    )
+    uploads.keep_sweeping(folder)
+    return Door(app, functions_of(page), folder, mcp)
+
+
+def serve(door: Door, host: str | None = None, port: int = 7860) -> None:
+    """Serve the page until the process is stopped.
+
+    Args:
+        door: what `protect` returned.
         host: address; default: $GRADIO_SERVER_NAME, else 127.0.0.1.
         port: number.
-        mcp: serve the endpoints as tools of the Model Context Protocol, too.
 
     Raises:
         errors.ArgumentError: the address or the port can't be used.
     """
-    try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            css=CSS.read_text(),
-            head=demo.font_face(),
-            theme=gr.themes.Soft(primary_hue="emerald", secondary_hue="amber", neutral_hue="stone", font="Inter"),
-            max_file_size=MAX_UPLOAD,
-            run_history=False,  # uploads are private: nothing is kept in the browser
-            footer_links=["api"],
-            mcp_server=mcp,
-            max_threads=THREADS,
-            state_session_capacity=SESSIONS,
-            app_kwargs={"middleware": [Middleware(uploads.BodyLimit)]},
-        )
-    except OSError as problem:
-        raise errors.ArgumentError(f"{problem}. Choose another port with --port") from None
+    serving.serve(door, host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1", port)

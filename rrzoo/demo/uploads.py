@@ -2,14 +2,13 @@
 
 import atexit
 import contextlib
-import json
+import re
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -21,15 +20,8 @@ MAX_PIXELS = (
 )
 AT_ONCE = 2  # pictures that are decoded at the same time
 MAX_AGE = 3600.0  # seconds that an upload which nothing removes, such as a picture on the page, stays on disk
-MB = 1_000_000
-# bytes of a request; a base64 data: URL as MCP sends it is a third larger than the file
-MAX_BODIES = {"/upload": 1_000 * MB, "/mcp": 28 * MB}
-MAX_BODY = 2 * MB
+UPLOADS = "uploads"  # the folder, below that of all files, that holds what visitors send
 SERVED = "/gradio_api/file="  # what the address of a file of this server has before its path
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _decoding = threading.BoundedSemaphore(AT_ONCE)
 
@@ -53,8 +45,20 @@ def read(path: str | Path) -> np.ndarray:
         with _decoding:
             return images.read(path, MAX_PIXELS)
     except errors.ImageError:
-        Path(path).unlink(missing_ok=True)
+        remove(path)
         raise
+
+
+def remove(path: str | Path) -> None:
+    """Remove an upload, and the folders that were made for it; nothing happens to any other file."""
+    file = Path(path)
+    request = file.parent.parent  # the door makes UPLOADS/REQUEST/NUMBER/NAME
+    if request.parent.name != UPLOADS or not re.fullmatch("[0-9a-f]{64}", request.name):
+        return
+    with contextlib.suppress(OSError):  # others remove files, too; and a folder may hold more
+        file.unlink(missing_ok=True)
+        file.parent.rmdir()
+        request.rmdir()
 
 
 def resolve(value: Any, folder: Path) -> Any:
@@ -67,6 +71,8 @@ def resolve(value: Any, folder: Path) -> Any:
         return [resolve(item, folder) for item in value]
     if not isinstance(value, dict):
         return value
+    if isinstance(value.get("url"), str) and "path" not in value:
+        raise errors.ArgumentError("a picture arrived as an address, and none is opened here: send an uploaded file")
     if not isinstance(value.get("path"), str):
         return {name: resolve(item, folder) for name, item in value.items()}
     path = value["path"]
@@ -82,37 +88,7 @@ def resolve(value: Any, folder: Path) -> Any:
         raise errors.ArgumentError(f"{file.name} was not uploaded here: upload the picture first")
     if not file.is_file():
         raise errors.ArgumentError(f"{file.name} is not here any more: upload it again")
-    return value | {"path": str(file), "url": None}
-
-
-class BodyLimit:
-    """ASGI middleware that refuses requests whose body is too large, before anything keeps it in memory."""
-
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]]) -> None:
-        """Stand before `app`."""
-        self.app = app
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 413."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        most = next((most for part, most in MAX_BODIES.items() if part in scope["path"]), MAX_BODY)
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > most:
-            detail = f"The request is larger than {most // MB} MB: send pictures as uploaded files, or smaller ones."
-            body = json.dumps({"detail": detail}).encode()
-            head = [(b"content-type", b"application/json"), (b"connection", b"close")]
-            await send({"type": "http.response.start", "status": 413, "headers": head})
-            return await send({"type": "http.response.body", "body": body})
-        size = 0
-
-        async def receive_bounded() -> Message:  # a body in chunks says no length before
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            return message if size <= most else {"type": "http.disconnect"}
-
-        return await self.app(scope, receive_bounded, send)
+    return value | {"path": str(file), "url": None, "is_stream": False}
 
 
 def sweep(folder: Path, exceptions: set[Path], max_age: float = MAX_AGE) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save_file
 
@@ -28,7 +28,7 @@ from rrzoo import datasets, errors
 from rrzoo import files as rrzoo_files
 from rrzoo.gallery.pictures import IN_PLACE
 from rrzoo.gallery.rows import Rows, Split
-from rrzoo.records import from_dict
+from rrzoo.records import MOST_BYTES, from_dict, parse
 
 FOLDER = "gallery"  # in a model folder
 MANIFEST = "manifest.json"
@@ -121,11 +121,17 @@ def read(folder: Path) -> tuple[GalleryManifest, Rows]:
     """
     manifest = _read_manifest(folder)
     try:
-        contents = {name: (folder / name).read_bytes() for name in manifest.files}
+        for name in manifest.files:
+            rrzoo_files.check_regular(folder / name)
+            with safe_open(folder / name, "numpy"):  # reads the head alone: what is no such file takes no memory
+                pass
+        contents = {name: rrzoo_files.content(folder / name) for name in manifest.files}
     except FileNotFoundError as problem:
         if _read_manifest(folder).generation != manifest.generation:  # another process has just saved
             return read(folder)
         raise damaged(folder, f"{Path(problem.filename).name} is not there") from None
+    except SafetensorError as problem:
+        raise damaged(folder, f"{name} is not the file that {MANIFEST} lists: {problem}") from None
     except OSError as problem:
         raise damaged(folder, str(problem)) from None
     tensors: dict[str, np.ndarray] = {}
@@ -136,7 +142,7 @@ def read(folder: Path) -> tuple[GalleryManifest, Rows]:
         for content in contents.values():
             tensors |= load_tensors(content)
         rows = Rows.from_tensors(tensors, len(manifest.classes), manifest.splits)
-    except (SafetensorError, KeyError, TypeError, ValueError) as problem:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as problem:  # Attribute: of float8
         raise damaged(folder, str(problem)) from None
     if rows.unit.shape != (manifest.rows, manifest.dimension):
         raise damaged(folder, f"its features are {rows.unit.shape}, not {(manifest.rows, manifest.dimension)}")
@@ -158,7 +164,7 @@ def cannot_write(folder: Path, problem: Exception) -> errors.GalleryError:
 def _read_manifest(folder: Path) -> GalleryManifest:
     older = errors.GalleryError(f"the gallery in {folder} is of an older format: {_how_to_build()}")
     try:
-        data = json.loads((folder / MANIFEST).read_bytes())
+        data = parse(rrzoo_files.content(folder / MANIFEST, MOST_BYTES))
         known = isinstance(data, dict) and "fingerprint" in data
         if not known and (folder / FORMAT_1[0]).exists():
             raise older
@@ -210,7 +216,7 @@ def _check(manifest: GalleryManifest) -> None:
 def _owns_manifest(folder: Path) -> bool | None:
     """Return whether the manifest.json of a folder is a gallery's, or something else's; None: none, or damaged."""
     try:
-        data: Any = json.loads((folder / MANIFEST).read_bytes())
+        data: Any = json.loads(rrzoo_files.content(folder / MANIFEST, MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
     return isinstance(data, dict) and "fingerprint" in data

@@ -37,11 +37,12 @@ class Unfinished:
                 yield saved
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
+                files.check_regular(path)
                 with safe_open(path, "numpy") as file:
                     about = file.metadata() or {}
                     tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
                 rows = Rows.from_tensors(tensors, sys.maxsize)
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+            except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError):
                 continue
             if about.get("fingerprint") == self.fingerprint:
                 yield rows

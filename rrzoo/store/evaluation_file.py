@@ -97,7 +97,8 @@ def _write(
     listed = dataclasses.replace(manifest, sha256=manifest.sha256 | {EVALUATION: files.sha256(text.encode())})
     content = {EVALUATION: text, MANIFEST: records.to_json(listed)}
     try:
-        present = (folder / CARD).read_text() if (folder / CARD).exists() else None
+        there = (folder / CARD).exists()
+        present = files.content(folder / CARD, records.MOST_BYTES).decode() if there else None
         cards = (None, card.render(config, before.evaluations if before else {}), card.render(config))
         if present in cards:
             content[CARD] = card.render(config, evaluations.evaluations)

@@ -7,12 +7,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from rrzoo import errors
+from rrzoo import errors, files
 from rrzoo.model import Model
 from rrzoo.store.load import load
 from rrzoo.store.model_folder import GOLDEN
 
 IMAGES = 8
+MOST_BYTES = 50_000_000  # of the file: 8 images of up to 224 px and their features have a twentieth
 TOLERANCE = 1e-5  # between runs on one kind of CPU
 OTHER_CPU_TOLERANCE = 1e-4  # elsewhere, where sums are formed in another order
 
@@ -48,12 +49,13 @@ def verify(folder: Path, tolerance: float = TOLERANCE) -> float:
     """
     model = load(folder)
     try:
+        files.check_regular(folder / GOLDEN, MOST_BYTES)
         golden = load_file(folder / GOLDEN)
         outputs = golden_outputs(model, golden.pop("images"))
         if outputs.keys() != golden.keys():
             raise ValueError(f"it holds {', '.join(sorted(golden)) or 'nothing'}, not {', '.join(sorted(outputs))}")
         worst = max(_difference(outputs[name], expected) for name, expected in golden.items())
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
+    except (OSError, SafetensorError, AttributeError, KeyError, TypeError, ValueError) as problem:  # Attribute: float8
         raise errors.ModelFolderError(f"{folder / GOLDEN} is missing or damaged ({problem})") from None
     if not worst <= tolerance:
         raise errors.ModelFolderError(

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import math
+import os
+import shlex
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -10,14 +14,15 @@ from torch import Tensor
 
 from rrzoo import errors, files
 from rrzoo.config import Recipe
-from rrzoo.records import from_dict
+from rrzoo.records import from_dict, parse
 from rrzoo.training.step import TrainStep
 
 CHECKPOINT = "checkpoint.safetensors"
+BEFORE = "checkpoint-before.safetensors"  # of the epoch before
 
 
 def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
-    """Write a checkpoint into the folder of a run, in place of the one before.
+    """Write a checkpoint into the folder of a run, and keep the one before beside it.
 
     Raises:
         errors.TrainingError: it can't be written, since the disk is full, say; the one before is still there.
@@ -34,6 +39,7 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
     try:
         with files.new_file(run / CHECKPOINT) as unfinished:
             save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
+            _keep_before(run)
     except (SafetensorError, OSError) as problem:
         kept = (
             "go on with --resume from the epoch before, whose checkpoint is whole" if epochs_done > 1 else "start anew"
@@ -51,14 +57,9 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
     """
     task, recipe = step.task, step.task.recipe
     try:
-        with safe_open(run / CHECKPOINT, "pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        saved = from_dict(Recipe, json.loads(metadata["recipe"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise errors.TrainingError(
-            f"{run / CHECKPOINT} can't be read ({problem}): delete {run} to start anew"
-        ) from None
+        saved, metadata, tensors = read(run / CHECKPOINT)
+    except errors.TrainingError as problem:
+        raise _with_remedy(run, problem) from None
     if saved != recipe:
         changed = [
             f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
@@ -71,13 +72,59 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         )
     names = [name for name, _ in task.named_parameters()]
     try:
+        epochs_done, seconds = int(metadata["epochs_done"]), float(metadata["seconds"])
+        if not (1 <= epochs_done <= recipe.epochs and 0 <= seconds < math.inf):
+            raise ValueError(f"{epochs_done} epochs of {recipe.epochs} in {seconds} seconds are done")
+        if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise ValueError(f"{strange[0]} holds values that are not finite")
         task.load_state_dict(_with_prefix("learner.", tensors))
         step.optimizer.load_state(names, _with_prefix("optimizer.", tensors))
-        return int(metadata["epochs_done"]), float(metadata["seconds"])
-    except (KeyError, RuntimeError, ValueError) as problem:
+        return epochs_done, seconds
+    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+        first = str(problem).splitlines()[-1].strip()
         raise errors.TrainingError(
-            f"{run / CHECKPOINT} is not of this version of rrzoo ({problem}): delete {run} to start anew"
+            f"{run / CHECKPOINT} is damaged, or not of this version of rrzoo ({first:.200}): delete {run} to start anew"
         ) from None
+
+
+def _keep_before(run: Path) -> None:
+    """Give the checkpoint that is there its second name; until the new one is whole it has both."""
+    if (run / CHECKPOINT).exists():
+        with files.new_file(run / BEFORE) as spare:
+            spare.unlink()
+            try:
+                os.link(run / CHECKPOINT, spare)
+            except OSError:  # not every file system has links
+                shutil.copyfile(run / CHECKPOINT, spare)
+
+
+def _with_remedy(run: Path, problem: errors.TrainingError) -> errors.TrainingError:
+    """Say of a checkpoint that can't be read which one can."""
+    try:
+        _, metadata, _ = read(run / BEFORE)
+        epoch = int(metadata["epochs_done"])
+    except (errors.TrainingError, KeyError, ValueError):
+        return errors.TrainingError(f"{problem}: delete {run} to start anew")
+    move = f"mv {shlex.quote(str(run / BEFORE))} {shlex.quote(str(run / CHECKPOINT))}"
+    return errors.TrainingError(
+        f"{problem}. The one before it can, of epoch {epoch}: go on from there with --resume, after: {move}"
+    )
+
+
+def read(path: Path) -> tuple[Recipe, dict[str, str], dict[str, Tensor]]:
+    """Return the recipe, the metadata and the tensors of a checkpoint.
+
+    Raises:
+        errors.TrainingError: it can't be read.
+    """
+    try:
+        files.check_regular(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        return from_dict(Recipe, parse(metadata["recipe"])), metadata, tensors
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        raise errors.TrainingError(f"{path} can't be read ({problem})") from None
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

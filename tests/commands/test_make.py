@@ -20,7 +20,7 @@ echo "$(basename "$0") $*" >> calls
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("Makefile", "requirements.txt", "requirements.lock", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     (tmp_path / "stub").write_text(STUB)
     (tmp_path / "stub").chmod(0o755)
@@ -41,9 +41,10 @@ def test_it_says_what_it_takes_and_shows_progress(clone: Path) -> None:
     assert "about 6 GB" in printed.partition("-m venv")[0]
     assert f"{clone}/.venv" in printed
     assert "TORCH_INDEX=" in printed
-    install, demo = calls
-    assert "--requirement requirements.txt" in install
-    assert "--quiet" not in install
+    install, own, demo = calls
+    assert install.endswith("--require-hashes --requirement requirements.lock")
+    assert own.endswith("--no-deps --editable .")
+    assert "--quiet" not in install + own
     assert demo == "rrzoo demo"
 
 

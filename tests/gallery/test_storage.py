@@ -272,9 +272,15 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "features changed": (lambda f: flip_byte(f / "features-1.safetensors"), "features-1.safetensors is not the file"),
     "rows cut": (lambda f: os.truncate(f / "rows-1.safetensors", 40), "rows-1.safetensors is not the file"),
     "no thumbnails": (lambda f: (f / "thumbnails-1.safetensors").unlink(), "thumbnails-1.safetensors is not there"),
-    "a folder": (lambda f: [(f / FILES[0].format(1)).unlink(), (f / FILES[0].format(1)).mkdir()], "Is a directory"),
+    "a folder": (
+        lambda f: [(f / FILES[0].format(1)).unlink(), (f / FILES[0].format(1)).mkdir()],
+        r"features-1\.safetensors is no regular file",
+    ),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), "holds no manifest.json, so no gallery"),
-    "manifest cut": (lambda f: (f / "manifest.json").write_text('{"model": '), "manifest.json: Expecting value"),
+    "manifest cut": (
+        lambda f: (f / "manifest.json").write_text('{"model": '),
+        "manifest.json: it is no JSON: Expecting value",
+    ),
     "manifest binary": (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is damaged"),
     "manifest nested": (lambda f: (f / "manifest.json").write_text("[" * 100_000), "is damaged"),
     "manifest a list": (lambda f: write_manifest(f, []), "an object is needed"),

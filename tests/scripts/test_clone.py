@@ -35,6 +35,19 @@ def test_every_script_has_a_main_that_takes_its_arguments(name: str) -> None:
     assert list(parameters) == ["argv"]
 
 
+def test_the_lock_holds_every_pin_and_hashes_of_all() -> None:
+    text = (REPOSITORY / "requirements.lock").read_text()
+    locked = re.findall(
+        r"^([\w.-]+==[\w.]+)(?: ;[^\\]*)? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE
+    )
+    entries = [line for line in text.splitlines() if line and line[0] not in "# "]
+    assert len(locked) == len(entries) > 50
+    pins = {
+        line.replace("_", "-") for line in (REPOSITORY / "requirements.txt").read_text().splitlines() if "==" in line
+    }
+    assert pins <= {pin for pin, _ in locked}, "run make lock"
+
+
 def test_requirements_pin_what_demo_and_training_need() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

@@ -1,7 +1,6 @@
 """The tab Your gallery: pictures of the visitor's own."""
 
 import html
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,13 +18,6 @@ EMPTY = "No pictures of yours yet: drop some, and click one of them to see which
 def gallery_tab(context: Context, page: gr.Blocks) -> gr.Tab:
     """Lay out: up to 500 pictures of the visitor's own, to search among."""
     galleries = visitors.Visitors()
-
-    def forget_files(paths: list[str]) -> None:
-        """Remove uploads from the disk, but no file that the page itself shows, whatever a request may name."""
-        own = set().union(*(getattr(block, "keep_in_cache", ()) for block in page.blocks.values()))
-        for path in (page.upload_file_set & set(paths)) - own:
-            Path(path).unlink(missing_ok=True)
-            page.upload_file_set.discard(path)
 
     def overview(gallery: Gallery) -> tuple[str, list[int]]:
         rows = list(range(min(len(gallery), MOST_HITS)))
@@ -56,7 +48,8 @@ def gallery_tab(context: Context, page: gr.Blocks) -> gr.Tab:
         try:
             return None, *fill_with(paths, model_name, request.session_hash or "", progress)
         finally:
-            forget_files(paths)
+            for path in paths:
+                uploads.remove(path)
 
     def fill_with_figures(
         model_name: str,
@@ -85,7 +78,8 @@ def gallery_tab(context: Context, page: gr.Blocks) -> gr.Tab:
         try:
             return None, *search_with(uploads.read(paths[0]), model_name, request.session_hash)
         finally:
-            forget_files(paths)
+            for path in paths:
+                uploads.remove(path)
 
     def show_again(model_name: str, request: gr.Request) -> Any:
         gallery = galleries.gallery(request.session_hash or "", context.get_model(model_name)[0])

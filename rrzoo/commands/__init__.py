@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from rrzoo import __version__, errors
+from rrzoo.commands.printing import printable, spell_out_what_the_terminal_lacks
 
 COMMANDS = {
     "demo": "search, classify and relate pictures in the browser",
@@ -62,6 +63,7 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
     Raises:
         SystemExit: as for `main`.
     """
+    spell_out_what_the_terminal_lacks()
     with exit_statuses():
         command = load(name)
     with exit_statuses(command.STOPPED):
@@ -114,7 +116,7 @@ def exit_statuses(stopped: str = "") -> Iterator[None]:
         yield
         sys.stdout.flush()  # here, not while Python ends, where nobody could catch what it raises
     except errors.RRZooError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {printable(str(problem))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print(f"\nstopped{stopped and f': {stopped}'}", file=sys.stderr)

@@ -119,6 +119,15 @@ def test_a_model_takes_images_a_batch_at_a_time(model: rrzoo.Model, random: np.r
     np.testing.assert_allclose(features, model.features(watched.images), rtol=1e-4, atol=1e-5)
 
 
+def test_embedding_many_files_says_how_far_it_is(model: rrzoo.Model, photos: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(rrzoo.Model, "batch_size", 3)
+    paths = sorted(photos.rglob("*.png"))
+    seen: list[tuple[int, int]] = []
+    embedded = model.embed(paths, lambda *done: seen.append(done))
+    assert seen == [(3, 4), (4, 4)]
+    np.testing.assert_allclose(embedded, np.concatenate([model.embed(path) for path in paths]), atol=1e-5)
+
+
 def test_splits_of_two_data_sets_are_refused(model: rrzoo.Model, root: Path) -> None:
     write_cifar10(root, 1)
     with pytest.raises(errors.GalleryError, match="cifar10 has other classes than clay10"):

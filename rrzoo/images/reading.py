@@ -88,7 +88,9 @@ def _read_file(file: IO[bytes], path: Path, max_pixels: int, shorter_side: int, 
             raise first from None
         present = _present(opened)
         if present < ENOUGH:
-            raise errors.ImageError(f"{path.name} is damaged: only the first {present:.0%} of it are there")
+            raise errors.ImageError(
+                f"{path.name} is damaged and can't be decoded: only the first {present:.0%} of it are there"
+            )
         note = f"{path.name} lacks its end: the last {max(1 - present, 0.01):.0%} of it are grey"
         if notes is None:
             warnings.warn(note, stacklevel=4)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,12 @@ from rrzoo import backbones, datasets, errors, features
 from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery, storage
-from rrzoo.images import Images, listed, read_all, to_square
+from rrzoo.images import ImageArray, ImageLike, Images, listed, read_all, to_square
+from rrzoo.progress import OnProgress
 from rrzoo.recogniser import Recogniser
 from rrzoo.relation import RelationHead
+
+LEAST_SIDE = 160  # px; thumbnails show so many
 
 # OpenMP's threads do not survive a fork: a child would wait for its parent's for ever. With one thread it does not.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -122,6 +125,16 @@ class Model(nn.Module):
         """How many images go through the backbone at once."""
         return max(1, self.backbone.batch_pixels // self.config.architecture.image_size**2)
 
+    @property
+    def shorter_side(self) -> int:
+        """Pixels of the shorter side that files keep when they are decoded: twice what is looked at, or more.
+
+        JPEG files are decoded several times as fast at a half to an eighth of their size. With less than twice, the
+        classes of one in twenty sharp photographs changed.
+        """
+        architecture = self.config.architecture
+        return max(LEAST_SIDE, 2 * (architecture.source_size or round(architecture.image_size / architecture.crop)))
+
     def forward(self, x: Tensor) -> Tensor:
         """Map prepared images, float (N, 3, S, S) as `preprocess` makes them, to features (N, D)."""
         features: Tensor = self.backbone(x)
@@ -129,31 +142,41 @@ class Model(nn.Module):
 
     def preprocess(self, images: Images) -> Tensor:
         """Return images as (N, 3, S, S), normalised, in the precision and on the device of the model."""
-        return self._normalised(read_all(images))
+        return self._normalised(read_all(images, self.shorter_side))
 
-    def features(self, images: Images) -> np.ndarray:
+    def features(self, images: Images, progress: OnProgress | None = None) -> np.ndarray:
         """Return the backbone's features, float32 (N, D), as the relation head takes them (not of unit length)."""
         return self._batched(
-            lambda x: features.relation(self.backbone, x, self.config.architecture), images, self.backbone.feature_size
+            lambda x: features.relation(self.backbone, x, self.config.architecture),
+            images,
+            self.backbone.feature_size,
+            progress,
         )
 
-    def extract(self, images: Images) -> Features:
+    def extract(self, images: Images, progress: OnProgress | None = None) -> Features:
         """Return the features that the relation head takes, and those that probe and embedding take."""
         architecture, size = self.config.architecture, self.backbone.feature_size
         if architecture.plain:
-            related = self.features(images)
+            related = self.features(images, progress)
             return Features(related, related)
         both = self._batched(
-            lambda x: torch.cat(features.extract(self.backbone, x, architecture), 1), images, size + self.pooled_size
+            lambda x: torch.cat(features.extract(self.backbone, x, architecture), 1),
+            images,
+            size + self.pooled_size,
+            progress,
         )
         return Features(np.ascontiguousarray(both[:, :size]), np.ascontiguousarray(both[:, size:]))
 
-    def embed(self, images: Images) -> np.ndarray:
+    def embed(self, images: Images, progress: OnProgress | None = None) -> np.ndarray:
         """Return unit rows, float32 (N, E): their products are cosine similarities.
 
         E is the architecture's embedding_size or, where it has none, the number of pooled features.
+
+        Args:
+            images: N of them, read a batch at a time, files on all cores.
+            progress: called after each batch with images done and images in all.
         """
-        return self.embed_features(self.extract(images).pooled)
+        return self.embed_features(self.extract(images, progress).pooled)
 
     @torch.no_grad()
     def embed_features(self, pooled: np.ndarray) -> np.ndarray:
@@ -300,9 +323,20 @@ class Model(nn.Module):
         return x.sub_(mean).div_(std).to(weight.dtype)
 
     @torch.no_grad()
-    def _batched(self, function: Callable[[Tensor], Tensor], images: Images, width: int) -> np.ndarray:
+    def _batched(
+        self,
+        function: Callable[[Tensor], Tensor],
+        images: Images,
+        width: int,
+        progress: OnProgress | None = None,
+    ) -> np.ndarray:
+        given, rows, done = listed(images), [], 0
         with features.eval_mode(self):
-            rows = [function(self._normalised(batch)).float().cpu().numpy() for batch in self._batches(images)]
+            for batch in self._batches(given):
+                rows.append(function(self._normalised(batch)).float().cpu().numpy())
+                done += len(batch)
+                if progress:
+                    progress(done, len(given))
         answers = np.concatenate(rows) if rows else np.empty((0, width), np.float32)
         if not np.isfinite(answers).all():
             precision = str(next(self.backbone.parameters()).dtype).removeprefix("torch.")
@@ -312,8 +346,7 @@ class Model(nn.Module):
             )
         return answers
 
-    def _batches(self, images: Images) -> Iterator[list[np.ndarray]]:
+    def _batches(self, given: Sequence[ImageLike] | ImageArray) -> Iterator[list[np.ndarray]]:
         """Read images a batch at a time, so that many large files are never in memory together."""
-        given = listed(images)
         for start in range(0, len(given), self.batch_size):
-            yield read_all(given[start : start + self.batch_size])
+            yield read_all(given[start : start + self.batch_size], self.shorter_side)

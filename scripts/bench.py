@@ -4,6 +4,7 @@
 import startup  # noqa: F401  # isort: skip  # before torch loads
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -12,11 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 import drawing
 import reference
@@ -25,7 +28,7 @@ from rrzoo import backbones, datasets, environment, errors, pretext, relation, t
 from rrzoo.config import Architecture, ModelConfig, Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import probes
-from rrzoo.images import to_square
+from rrzoo.images import in_order, read, to_square
 from rrzoo.kernels import conv4
 
 IMAGES = 512  # that training steps and views are made from
@@ -227,7 +230,31 @@ def start(setting: Setting) -> Iterator[Row]:
             yield times("start", case, seconds, reference_seconds)
 
 
-PARTS = (views, relation_head, backbone, end_to_end, probe, start)
+def decoding(setting: Setting) -> Iterator[Row]:
+    """Reading photographs of 500 px from files, against a bare loop of Pillow's on as many threads."""
+    count = 100 if setting.quick else 1000
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.jpg" for number in range(count)]
+        for path, pixels in zip(paths, itertools.cycle(setting.data.images[:100]), strict=False):
+            Image.fromarray(pixels).resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
+
+        def bare(path: Path) -> None:
+            with Image.open(path) as picture:
+                picture.load()
+
+        def theirs() -> None:
+            with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+                list(pool.map(bare, paths))
+
+        def ours() -> None:
+            for _ in in_order(read, paths):
+                pass
+
+        seconds, reference_seconds = alternate(ours, theirs, rounds=3)
+        yield rate("decoding", f"{count:,} JPEGs, 500 px", count / seconds, count / reference_seconds, "images/s")
+
+
+PARTS = (views, relation_head, backbone, end_to_end, probe, start, decoding)
 
 
 def alternate(

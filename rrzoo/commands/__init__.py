@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from rrzoo import __version__, errors
+from rrzoo.commands.printing import printable, spell_out_what_the_terminal_lacks
 
 COMMANDS = {
     "demo": "search, classify and relate pictures in the browser",
@@ -64,6 +65,7 @@ def run(name: str, argv: Sequence[str] | None = None, prog: str | None = None) -
         SystemExit: as for `main`.
     """
     open_standard_streams()
+    spell_out_what_the_terminal_lacks()
     with exit_statuses():
         command = load(name)
     with exit_statuses(command.STOPPED):
@@ -123,7 +125,7 @@ def exit_statuses(stopped: str = "") -> Iterator[None]:
         yield
         sys.stdout.flush()  # here, not while Python ends, where nobody could catch what it raises
     except errors.RRZooError as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {printable(str(problem))}", file=sys.stderr)
         raise SystemExit(2) from None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed as Python ends

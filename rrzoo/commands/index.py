@@ -4,53 +4,102 @@ import argparse
 import time
 from pathlib import Path
 
+from tqdm import tqdm
+
 from rrzoo import datasets, errors, zoo
-from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, resumer
-from rrzoo.gallery import Gallery
+from rrzoo.commands.printing import printable
+from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
+from rrzoo.gallery import Gallery, shelf
+from rrzoo.model import Model
 
 STOPPED = "the same command goes on from what is whole"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("source", metavar="SOURCE", help="a data set (see: rrzoo data), or a folder of images")
-    parser.add_argument("--model", metavar="NAME", required=True, help="model of the zoo whose features are indexed")
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a data set (rrzoo data), or a folder of images")
+    parser.add_argument("--model", metavar="NAME", help="model of the zoo whose features are indexed")
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write to, instead of into the zoo")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out and count images that can't be read")
+    parser.add_argument(
+        "--exclude",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="leave out files and folders of this name, or path within the folder, such as '*.gif'; may be repeated",
+    )
+    parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
+    parser.add_argument("--list", action="store_true", help="list the galleries that are there")
+    parser.add_argument("--remove", metavar="GALLERY", help="remove a gallery of the model; the pictures stay")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Build a gallery and save it; of a folder, read only what is new or changed."""
-    model = zoo.load(options.model)
-    skipped: list[str] = []
-    begun = time.perf_counter()
+    """Build a gallery and save it; of a folder, read only what is new or changed. Or list galleries, or remove one."""
+    if options.list:
+        _list(options.model)
+        return
+    if not options.model:
+        raise errors.ArgumentError("no model was named: --model NAME; rrzoo.list_models() knows their names")
+    if options.remove:
+        shelf.remove(zoo.gallery_folder(options.model, ""), options.remove)
+        print(
+            f"the gallery {printable(options.remove)} of {options.model} is removed; its pictures are where they were"
+        )
+        return
+    if not options.source:
+        raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
+    model, begun = zoo.load(options.model), time.perf_counter()
     is_folder = options.source not in datasets.names() and Path(options.source).is_dir()
-    if is_folder:
-        if options.split:
-            raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
-        name = Path(options.source).resolve().name
-        folder = options.out or zoo.gallery_folder(options.model, name)
-        with image_bar("indexing") as bar:
-            gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), options.skip_broken)
-    else:
-        splits = [options.split] if options.split else datasets.labelled_splits(options.source)
-        sources = [
-            datasets.load(options.source, split, options.data, decoding, options.skip_broken) for split in splits
-        ]
-        name = f"{options.source}-{options.split}" if options.split else options.source
-        folder = options.out or zoo.gallery_folder(options.model, name)
-        skipped += [path for dataset in sources for path in dataset.skipped]
-        with image_bar("indexing") as bar:
-            gallery = Gallery.build(model, sources, mover(bar))
-        gallery.save(folder)
+    gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(
-        f"{len(gallery):,} images of {gallery.description or options.source} in {seconds:.1f} s "
-        f"({embedded:,} read, {embedded / seconds:,.0f} images/s), {size / 1e6:,.1f} MB in {folder}"
+        f"{len(gallery):,} images of {printable(gallery.description or options.source)} in {seconds:.1f} s "
+        f"({embedded:,} read, {embedded / seconds:,.0f} images/s), {size / 1e6:,.1f} MB in {printable(str(folder))}"
     )
-    print_skipped((*skipped, *gallery.skipped))
-    arguments = f"--model {options.model} --gallery {options.out or name}"
+    print_skipped(gallery.skipped)
+    print_some(gallery.notes)
+    arguments = f"--model {options.model} --gallery {printable(str(options.out or name))}"
     print(f"search it with: python -m rrzoo demo {arguments}, or python -m rrzoo search IMAGE {arguments}")
+
+
+def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path, tqdm]:
+    """Index a folder; return its gallery, the gallery's name and folder, and the bar."""
+    if options.split:
+        raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
+    source = Path(options.source)
+    name = shelf.name_for(zoo.gallery_folder(options.model, ""), source)
+    folder = options.out or zoo.gallery_folder(options.model, name)
+    with image_bar("indexing") as bar:
+        gallery = Gallery.index_folder(model, source, folder, resumer(bar), options.strict, options.exclude)
+    return gallery, name, folder, bar
+
+
+def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path, tqdm]:
+    """Index a data set; return as `_of_folder` does."""
+    if options.exclude:
+        raise errors.ArgumentError("--exclude takes files out of a folder, and a data set is whole: leave it away")
+    splits = [options.split] if options.split else datasets.labelled_splits(options.source)
+    sources = [datasets.load(options.source, split, options.data, decoding, not options.strict) for split in splits]
+    for dataset in sources:
+        print_skipped(dataset.skipped)
+    name = f"{options.source}-{options.split}" if options.split else options.source
+    name = shelf.name_for_dataset(zoo.gallery_folder(options.model, ""), name)
+    folder = options.out or zoo.gallery_folder(options.model, name)
+    with image_bar("indexing") as bar:
+        gallery = Gallery.build(model, sources, mover(bar), options.strict)
+    gallery.save(folder)
+    return gallery, name, folder, bar
+
+
+def _list(model: str | None) -> None:
+    """Print the galleries of one model, or of all."""
+    top = zoo.gallery_folder("", "")
+    models = [model] if model else sorted(path.name for path in top.glob("[!.]*"))
+    lines = [(name, one) for name in models for one in shelf.listed(zoo.gallery_folder(name, ""))]
+    for name, one in lines:
+        rows = "-" if one.rows is None else f"{one.rows:,} images"
+        print(f"{printable(one.name)}  {name}  {rows}  {printable(one.of)}")
+    if not lines:
+        print(f"no gallery is in {top}: build one with rrzoo index FOLDER --model NAME")

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from rrzoo.commands.printing import printable
 from rrzoo.progress import OnProgress
+
+LISTED = 20  # pictures that are named
 
 
 def image_bar(description: str) -> tqdm:
@@ -42,6 +45,15 @@ def resumer(bar: tqdm) -> OnProgress:
 
 
 def print_skipped(skipped: Sequence[str]) -> None:
-    """Say how many images were left out, if any were."""
+    """Say how many images were left out, if any were, and which."""
     if skipped:
-        print(f"{len(skipped):,} images could not be read and are left out, the first: {skipped[0]}")
+        print(f"{len(skipped):,} images could not be read and are left out:")
+        print_some(skipped)
+
+
+def print_some(lines: Sequence[str]) -> None:
+    """Print lines, indented: the first of them, and how many more there are."""
+    for line in lines[:LISTED]:
+        print(f"  {printable(line)}")
+    if len(lines) > LISTED:
+        print(f"  and {len(lines) - LISTED:,} more")

@@ -5,6 +5,7 @@ import json
 import sys
 
 from rrzoo import zoo
+from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import image_bar, mover
 
 STOPPED = "nothing was kept"
@@ -42,7 +43,9 @@ def run(options: argparse.Namespace) -> None:
     width = max(len(hit.label or "-") for hit in hits)
     print(f"score  relation  {'label':<{width}}  source")
     for hit in hits:
-        print(f"{hit.score:5.3f}  {_three_digits(hit.relation):>8}  {hit.label or '-':<{width}}  {hit.source}")
+        print(
+            f"{hit.score:5.3f}  {_three_digits(hit.relation):>8}  {hit.label or '-':<{width}}  {printable(hit.source)}"
+        )
 
 
 def _three_digits(score: float | None) -> str:

@@ -4,14 +4,15 @@ A gallery holds, for each of its images, the feature of one model, a label, a th
 `rrzoo.gallery.storage` says what it is on disk, `rrzoo.gallery.backends` what finds the nearest features.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from rrzoo import errors
-from rrzoo.gallery import indexing, sources, storage
+from rrzoo.gallery import folders, indexing, sources, storage
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
@@ -34,6 +35,8 @@ class Gallery:
         description: str | None = None,
         pictures: Pictures | None = None,
         skipped: Sequence[str] = (),
+        notes: Sequence[str] = (),
+        folder: str | None = None,
     ) -> None:
         """Index rows, N; `pictures` are shown of those that have no thumbnails themselves."""
         self.model = model
@@ -47,7 +50,9 @@ class Gallery:
         self.classes = classes
         self.sources: Sequence[str] = rows.sources
         self.description = description  # what the images are, where a data set says so
-        self.skipped = tuple(skipped)  # files that could not be read and were left out, as asked
+        self.skipped = tuple(skipped)  # pictures that could not be read and were left out
+        self.notes = tuple(notes)  # what else is to be known: files ignored, folders not readable, JPEGs without end
+        self.folder = folder  # that the images are in, its path without links; None: they are of no folder
 
     def __len__(self) -> int:
         """Return N."""
@@ -69,7 +74,7 @@ class Gallery:
         model: Embedder,
         source: Buildable,
         progress: OnProgress | None = None,
-        skip_broken: bool = False,
+        strict: bool = False,
         rerank: bool = True,
     ) -> "Gallery":
         """Index a folder of images, a data set, or some images. No more than a batch is in memory at a time.
@@ -81,15 +86,18 @@ class Gallery:
             source: a folder, with all below it, where the first folder of an image's path is its label; a data set;
                 several splits of one; or up to 500 images, as for `from_images`.
             progress: called before the first batch and after each, with images done and images in all.
-            skip_broken: leave out files that can't be read; `skipped` names them.
+            strict: raise where a file can't be read, instead of leaving it out; `skipped` names what was left out.
             rerank: keep what the relation head needs to score hits. Where the embedding is not simply the features
                 that it takes, that is 2 bytes for each of these on disk.
 
         Raises:
-            errors.GalleryError: there is no such folder, no image in it, or an image that can't be read.
+            errors.GalleryError: there is no such folder, no image in it or none that can be read; or one can't, and
+                `strict` is true.
             errors.ArgumentError: the source is nothing of the above.
         """
-        return cls._index(model, sources.of(source), progress, skip_broken, rerank=rerank)
+        is_folder = isinstance(source, str | os.PathLike)
+        listed = folders.of_folder(Path(source)) if is_folder else sources.of(source)  # type: ignore[arg-type]
+        return cls._index(model, listed, progress, strict, rerank=rerank)
 
     @classmethod
     def index_folder(
@@ -98,27 +106,32 @@ class Gallery:
         source: Folder,
         saved: Folder,
         progress: OnProgress | None = None,
-        skip_broken: bool = False,
+        strict: bool = False,
+        exclude: Sequence[str] = (),
     ) -> "Gallery":
         """Bring the gallery in `saved` up to date with a folder of images, and save it.
 
         Only files that are new there, or whose size or time of change is another, are read and embedded; those that
-        are gone are dropped. What an interrupted run has embedded is kept beside the gallery, batch by batch, and the
-        next run goes on from it. The result is that of `build`.
+        are gone are dropped, but none of a folder in it that can't be read now. What an interrupted run has embedded is
+        kept beside the gallery, batch by batch, and the next run goes on from it. The result is that of `build`.
 
         Args:
             model: whose features are indexed.
             source: the folder of images, as for `build`.
             saved: the gallery's folder; what is there of another model, or damaged, is replaced.
             progress: called before the first batch, with what need not be embedded, and after each.
-            skip_broken: as for `build`.
+            strict: as for `build`.
+            exclude: patterns as of a shell; files and folders of such a name, or path within `source`, are left out.
 
         Raises:
-            errors.GalleryError: as for `build`, and if `saved` can't be written.
+            errors.GalleryError: as for `build`, and if `saved` can't be written or is the gallery of another folder.
         """
-        saved = Path(saved)
-        unfinished = Unfinished(saved, model.fingerprint)
-        gallery = cls._index(model, sources.of_folder(Path(source)), progress, skip_broken, unfinished)
+        source, saved = Path(source), Path(saved)
+        storage.check_owner(saved, folders.identity(source))
+        unfinished = Unfinished(saved, model.fingerprint, folders.identity(source))
+        known = list(unfinished.known())
+        listed = folders.of_folder(source, exclude, known)
+        gallery = cls._index(model, listed, progress, strict, known, unfinished.add)
         gallery.save(saved)
         unfinished.clear()
         return gallery
@@ -130,7 +143,7 @@ class Gallery:
         pictures: Sequence[ImageLike],
         labels: Sequence[str | None] | None = None,
         progress: OnProgress | None = None,
-        skip_broken: bool = False,
+        strict: bool = False,
     ) -> "Gallery":
         """Index up to 500 images for as long as the gallery is in use: nothing is written to disk.
 
@@ -140,13 +153,13 @@ class Gallery:
                 is no path, the image's number, from 1.
             labels: one for each image, None for none.
             progress: called before the first batch of 8, and after each.
-            skip_broken: leave out what can't be read; `skipped` names it.
+            strict: as for `build`.
 
         Raises:
-            errors.GalleryError: no image, more than 500, or one that can't be read.
+            errors.GalleryError: no image, more than 500, or none that can be read; or one can't, and `strict` is true.
             errors.ArgumentError: there are more or fewer labels than images.
         """
-        return cls._index(model, sources.of_images(pictures, labels), progress, skip_broken)
+        return cls._index(model, sources.of_images(pictures, labels), progress, strict)
 
     @classmethod
     def _index(
@@ -154,16 +167,16 @@ class Gallery:
         model: Embedder,
         source: PictureSource,
         progress: OnProgress | None,
-        skip_broken: bool,
-        unfinished: Unfinished | None = None,
+        strict: bool,
+        known: Sequence[Rows] = (),
+        keep: Callable[[Rows], None] | None = None,
         rerank: bool = True,
     ) -> "Gallery":
         skipped: list[str] = []
-        broken = skipped if skip_broken else None
-        known, keep = (unfinished.known(), unfinished.add) if unfinished else ((), None)
-        rows = indexing.embed(model, source, progress, broken, known, keep, rerank)
+        notes = list(source.notes)
+        rows = indexing.embed(model, source, progress, None if strict else skipped, notes, known, keep, rerank)
         pictures = DatasetPictures(source.splits) if source.splits else None
-        return cls(model, rows, source.classes, source.description, pictures, skipped)
+        return cls(model, rows, source.classes, source.description, pictures, skipped, notes, source.folder)
 
     def search(self, images: Images, k: int = 12, rerank: bool = False) -> list[list[Hit]]:
         """Find the k nearest images to each of `images`, nearest first, by cosine similarity of the features.
@@ -279,6 +292,7 @@ class Gallery:
             classes=self.classes,
             description=self.description,
             splits=self._splits,
+            folder=self.folder,
         )
         parts = self._rows.lengths, self.labels, tuple(self.sources), self._stamps, self._thumbnails
         storage.write(Path(folder), manifest, Rows(unit, *parts, self._rows.relation, self._splits))
@@ -299,4 +313,4 @@ class Gallery:
                 f"{model.name}): load that model, or build the gallery anew with Gallery.build"
             )
         pictures = pictures_of(rows.splits, rows.labels, manifest.classes) if rows.splits else None
-        return cls(model, rows, manifest.classes, manifest.description, pictures)
+        return cls(model, rows, manifest.classes, manifest.description, pictures, folder=manifest.folder)

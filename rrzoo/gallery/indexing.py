@@ -8,9 +8,10 @@ import numpy as np
 
 from rrzoo import errors
 from rrzoo.features import Features
-from rrzoo.gallery import sources
+from rrzoo.gallery import reading
+from rrzoo.gallery.reading import Batch
 from rrzoo.gallery.rows import Rows, Split
-from rrzoo.gallery.sources import Batch, PictureSource, Stamp
+from rrzoo.gallery.sources import PictureSource, Stamp
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.images import Images
 from rrzoo.progress import OnProgress
@@ -37,6 +38,10 @@ class Embedder(Protocol):
     def embeds_relation(self) -> bool:
         """Whether the rows of `embed_features` are the features for the relation head, scaled to unit length."""
 
+    @property
+    def shorter_side(self) -> int:
+        """Pixels of the shorter side that a picture should keep when it is decoded."""
+
     def extract(self, images: Images) -> Features:
         """Return the features of images."""
 
@@ -52,6 +57,7 @@ def embed(
     source: PictureSource,
     progress: OnProgress | None = None,
     skipped: list[str] | None = None,
+    notes: list[str] | None = None,
     known: Iterable[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
     rerank: bool = True,
@@ -63,6 +69,7 @@ def embed(
         source: the pictures.
         progress: called before the first batch, with what is known, and after each.
         skipped: takes what can't be read; if None, that raises.
+        notes: takes what is to be known of pictures that are taken.
         known: rows of this model; those of the same source and stamp are not computed again.
         keep: takes the rows of each batch that was embedded.
         rerank: keep what the relation head takes, where that is not to be had from the embedding.
@@ -78,7 +85,7 @@ def embed(
     if progress:
         progress(before, count)
     with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in sources.read(source, missing, skipped):
+        for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
             if batch.pixels:
                 rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
                 parts |= {number: (rows, row) for row, number in enumerate(batch.numbers)}

@@ -1,8 +1,7 @@
-"""What a gallery is built of: pictures of a folder, of data sets, or single ones, read a batch at a time."""
+"""What a gallery is built of: pictures of a folder, of data sets, or single ones, listed before they are read."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,10 @@ from rrzoo.images import ImageArray, ImageLike, Images
 
 IN_MEMORY = 500  # single images that a gallery is built of at most
 BATCH = 256  # pictures that are read and embedded at once
-PIXELS = 50_000_000  # ... or fewer, from the picture on that brings a batch of photographs to so many pixels
 SINGLE = 8  # pictures at once, of those that are not in a folder
-READERS = 2  # threads that decode the files of a folder
 
 Folder: TypeAlias = str | os.PathLike[str]
-Buildable: TypeAlias = Folder | Dataset | Sequence[Dataset] | Images  # what `of` takes
+Buildable: TypeAlias = Folder | Dataset | Sequence[Dataset] | Images  # what `Gallery.build` takes
 Stamp: TypeAlias = tuple[int, int]  # of a file: bytes, time of the last change in ns
 
 
@@ -35,7 +32,8 @@ class Picture:
     stamp: Stamp | None  # while it is the same, so is the picture; None of what is no file in a folder
     label: str | None
     place: str  # what an error calls it
-    read: Callable[[], np.ndarray]  # returns uint8 (H, W, 3); raises errors.ImageError
+    # takes px of the shorter side to keep, and a list for notes; returns uint8 (H, W, 3); raises errors.ImageError
+    read: Callable[[int, list[str]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,10 @@ class PictureSource:
     classes: tuple[str, ...]  # all labels
     description: str | None = None  # what the pictures are
     batch: int = BATCH  # how many are read at once
-    readers: int = 1  # threads that read
+    parallel: bool = False  # read on all cores
     splits: tuple[Dataset, ...] = ()  # all its pictures, one after another, where they are shown from where they lie
+    folder: str | None = None  # that they are in: its path without links, see `folders.identity`
+    notes: tuple[str, ...] = ()  # what was left out of the folder, and why
 
     def labels(self, numbers: Sequence[int]) -> np.ndarray:
         """Return the labels of some pictures as numbers of `classes`, int64 (M,), -1 for none."""
@@ -55,24 +55,13 @@ class PictureSource:
         return np.array([classes.get(self.pictures[number].label, -1) for number in numbers], np.int64)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Pictures that were read."""
-
-    numbers: list[int]  # of the source's pictures
-    pixels: list[np.ndarray]  # uint8 (H, W, 3) each
-    done: int  # pictures so far, with those that can't be read
-
-
 def of(source: Buildable) -> PictureSource:
-    """List what a gallery is to be built of: a folder, a data set, several splits of one, or images.
+    """List what a gallery is to be built of: a data set, several splits of one, or images.
 
     Raises:
-        errors.GalleryError: see `of_folder`, `of_datasets`, `of_images`.
+        errors.GalleryError: see `folders.of_folder`, `of_datasets`, `of_images`.
         errors.ArgumentError: it is nothing of these.
     """
-    if isinstance(source, str | os.PathLike):
-        return of_folder(Path(source))
     items: list[object] = [source]
     if not isinstance(source, Dataset | Image.Image) and hasattr(source, "__iter__"):
         items = list(images.listed(source))  # type: ignore[arg-type]
@@ -86,27 +75,6 @@ def of(source: Buildable) -> PictureSource:
             f"{kinds} arrived: give a folder, a data set, or a list of images (paths, PIL images, uint8 arrays)"
         )
     return of_images(single)
-
-
-def of_folder(folder: Path) -> PictureSource:
-    """List the images below a folder; the first folder of an image's path is its label.
-
-    Raises:
-        errors.GalleryError: there is no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise errors.GalleryError(f"{folder} is not a folder: name one that holds images, or give a list of images")
-    pictures = []
-    for path in images.find(folder):
-        source, status = path.relative_to(folder).as_posix(), path.stat()
-        label = source.partition("/")[0] if "/" in source else None
-        stamp = status.st_size, status.st_mtime_ns
-        pictures.append(Picture(source, stamp, label, str(path), partial(images.read, path)))
-    if not pictures:
-        raise errors.GalleryError(
-            f"{folder} holds no images: put some there ({', '.join(sorted(images.SUFFIXES))}), or name another folder"
-        )
-    return PictureSource(pictures, _classes(pictures), batch=BATCH, readers=READERS)
 
 
 def of_datasets(splits: Sequence[Dataset]) -> PictureSource:
@@ -151,50 +119,18 @@ def of_images(given: Sequence[ImageLike], labels: Sequence[str | None] | None = 
     for number, image in enumerate(given, 1):
         source = Path(image).name if isinstance(image, str | os.PathLike) else str(number)
         label = None if labels is None else labels[number - 1]
-        pictures.append(Picture(source, None, label, f"image {number}", partial(images.read, image)))
-    return PictureSource(pictures, _classes(pictures), batch=SINGLE)
+        pictures.append(Picture(source, None, label, f"image {number}", partial(_given, image)))
+    return PictureSource(pictures, classes_of(pictures), batch=SINGLE)
 
 
-def read(source: PictureSource, numbers: Sequence[int], skipped: list[str] | None) -> Iterator[Batch]:
-    """Read pictures of a source by their numbers; note what is broken in `skipped`, or raise.
-
-    Raises:
-        errors.GalleryError: a picture can't be read, and `skipped` is None.
-    """
-    taken: list[int] = []
-    pixels: list[np.ndarray] = []
-    with ThreadPoolExecutor(source.readers) as pool:
-        for start in range(0, len(numbers), source.readers):
-            several = [source.pictures[number] for number in numbers[start : start + source.readers]]
-            done = start + len(several)
-            outcomes = pool.map(_read, several) if source.readers > 1 else map(_read, several)
-            for number, picture, outcome in zip(numbers[start:done], several, outcomes, strict=True):
-                if isinstance(outcome, np.ndarray):
-                    taken.append(number)
-                    pixels.append(outcome)
-                elif skipped is None:
-                    raise errors.GalleryError(
-                        f"{picture.place}: {outcome}. Replace or remove it, or leave out what is broken: "
-                        "skip_broken=True, --skip-broken"
-                    )
-                else:
-                    skipped.append(f"{picture.place}: {outcome}")
-            full = len(pixels) >= source.batch or sum(image.size for image in pixels) >= 3 * PIXELS
-            if full or done == len(numbers):
-                yield Batch(taken, pixels, done)
-                taken, pixels = [], []
+def _given(image: ImageLike, shorter_side: int, notes: list[str]) -> np.ndarray:
+    return images.read(image, shorter_side=shorter_side, notes=notes)
 
 
-def _read(picture: Picture) -> np.ndarray | errors.ImageError:
-    try:
-        return picture.read()
-    except errors.ImageError as problem:
-        return problem
-
-
-def _row(pictures: ImageArray, row: int) -> np.ndarray:
+def _row(pictures: ImageArray, row: int, shorter_side: int, notes: list[str]) -> np.ndarray:
     return np.asarray(pictures[row])
 
 
-def _classes(pictures: Sequence[Picture]) -> tuple[str, ...]:
+def classes_of(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    """Return all labels of pictures, sorted."""
     return tuple(sorted({picture.label for picture in pictures if picture.label is not None}))

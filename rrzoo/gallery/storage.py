@@ -57,6 +57,7 @@ class GalleryManifest:
     generation: int = 0  # from 1
     files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256, of this generation's files
     format: int = FORMAT
+    folder: str | None = None  # that the pictures are in, without links: see `folders.identity`
 
 
 def is_gallery(folder: Path) -> bool:
@@ -147,6 +148,27 @@ def read(folder: Path) -> tuple[GalleryManifest, Rows]:
     if rows.unit.shape != (manifest.rows, manifest.dimension):
         raise damaged(folder, f"its features are {rows.unit.shape}, not {(manifest.rows, manifest.dimension)}")
     return manifest, rows
+
+
+def read_manifest(folder: Path) -> GalleryManifest | None:
+    """Return the manifest of the gallery in a folder; None where there is none that can be read."""
+    try:
+        return _read_manifest(folder)
+    except errors.GalleryError:
+        return None
+
+
+def check_owner(folder: Path, source: str) -> None:
+    """Refuse to index the pictures of one folder into the gallery of another.
+
+    Raises:
+        errors.GalleryError: it is another's.
+    """
+    manifest = read_manifest(folder)
+    if manifest is not None and manifest.folder not in (None, source):
+        raise errors.GalleryError(
+            f"{folder} holds the gallery of {manifest.folder}, not of {source}: name another folder for this one"
+        )
 
 
 def damaged(folder: Path, problem: str) -> errors.GalleryError:

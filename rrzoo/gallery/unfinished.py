@@ -20,11 +20,11 @@ FOLDER = ".unfinished"
 class Unfinished:
     """The batches that unfinished runs of one model have left for the gallery in a folder."""
 
-    def __init__(self, gallery: Path, fingerprint: str) -> None:
-        """Look beside the files of a gallery."""
+    def __init__(self, gallery: Path, fingerprint: str, source: str) -> None:
+        """Look beside the files of a gallery for what is of the pictures in one folder, `source`."""
         self.gallery = gallery
         self.folder = gallery / FOLDER
-        self.fingerprint = fingerprint
+        self.about = {"fingerprint": fingerprint, "source": source}
 
     def known(self) -> Iterator[Rows]:
         """Yield what the saved gallery has, then the batches; what is of another model or can't be read is left out.
@@ -33,7 +33,7 @@ class Unfinished:
         """
         with contextlib.suppress(errors.GalleryError):
             manifest, saved = storage.read(self.gallery)
-            if manifest.fingerprint == self.fingerprint:
+            if manifest.fingerprint == self.about["fingerprint"]:
                 yield saved
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
@@ -44,7 +44,7 @@ class Unfinished:
                 rows = Rows.from_tensors(tensors, sys.maxsize)
             except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError):
                 continue
-            if about.get("fingerprint") == self.fingerprint:
+            if about == self.about:
                 yield rows
 
     def add(self, rows: Rows) -> None:
@@ -56,7 +56,7 @@ class Unfinished:
         name = f"{uuid.uuid4().hex}.safetensors"  # two runs at once must not meet
         try:
             with files.new_file(self.folder / name) as path:
-                save_file(rows.tensors(), path, {"fingerprint": self.fingerprint})
+                save_file(rows.tensors(), path, self.about)
         except (OSError, SafetensorError) as problem:
             raise storage.cannot_write(self.folder, problem) from None
 

@@ -186,7 +186,8 @@ def test_empty_and_missing_folders(model: rrzoo.Model, tmp_path: Path) -> None:
 def test_a_broken_image_is_named(model: rrzoo.Model, photos: Path) -> None:
     (photos / "sea" / "2.png").write_bytes(b"broken")
     with pytest.raises(errors.GalleryError, match=r"sea/2\.png.*Replace or remove it"):
-        rrzoo.Gallery.build(model, photos)
+        rrzoo.Gallery.build(model, photos, strict=True)
+    assert len(rrzoo.Gallery.build(model, photos)) == 11
 
 
 def test_what_random_pairs_have(model: rrzoo.Model, photos: Path) -> None:
@@ -239,8 +240,8 @@ def test_what_a_gallery_in_memory_refuses_or_leaves_out(model: rrzoo.Model, phot
     (photos / "x.png").write_bytes(b"broken")
     given = [photos / "x.png", photos / "y.jpg"]
     with pytest.raises(errors.GalleryError, match=r"image 1: x\.png is not an image"):
-        rrzoo.Gallery.from_images(model, given)
-    gallery = rrzoo.Gallery.from_images(model, given, ["no", "yes"], skip_broken=True)
+        rrzoo.Gallery.from_images(model, given, strict=True)
+    gallery = rrzoo.Gallery.from_images(model, given, ["no", "yes"])
     assert (gallery.sources, gallery.classes[gallery.labels[0]]) == (("y.jpg",), "yes")
     assert len(gallery.skipped) == 1
     for count in (0, 501):
@@ -293,6 +294,7 @@ class Counting:
 
     def __init__(self, model: rrzoo.Model, most: int = 1_000_000) -> None:
         self.name, self.fingerprint, self.relate_features = model.name, model.fingerprint, model.relate_features
+        self.shorter_side = model.shorter_side
         self.has_relation_head, self.embeds_relation = model.has_relation_head, model.embeds_relation
         self.embed_features = model.embed_features
         self.model, self.most, self.embedded = model, most, 0
@@ -366,10 +368,10 @@ def test_an_older_format_is_indexed_anew(model: rrzoo.Model, photos: Path, tmp_p
 def test_rows_of_another_model_are_not_taken_over(model: rrzoo.Model, photos: Path, tmp_path: Path) -> None:
     (photos / "y.jpg").write_bytes(b"broken")
     with pytest.raises(errors.GalleryError, match="Replace or remove it"):
-        rrzoo.Gallery.index_folder(other_model(), photos, tmp_path)
-    rrzoo.Gallery.index_folder(other_model(), photos, tmp_path, skip_broken=True)
-    found = rrzoo.Gallery.index_folder(model, photos, tmp_path, skip_broken=True)
-    same(found, rrzoo.Gallery.build(model, photos, skip_broken=True))
+        rrzoo.Gallery.index_folder(other_model(), photos, tmp_path, strict=True)
+    rrzoo.Gallery.index_folder(other_model(), photos, tmp_path)
+    found = rrzoo.Gallery.index_folder(model, photos, tmp_path)
+    same(found, rrzoo.Gallery.build(model, photos))
     assert len(found.skipped) == 1
 
 

@@ -79,6 +79,7 @@ class Watched:
     """Images, and a model of them, that note how many were read, and how many at once were embedded."""
 
     name, fingerprint, has_relation_head, embeds_relation = "watching", "f" * 64, False, True
+    shorter_side = 1024
 
     def __init__(self, model: rrzoo.Model, images: np.ndarray) -> None:
         self.model, self.images, self.shape = model, images, images.shape
@@ -118,6 +119,15 @@ def test_a_model_takes_images_a_batch_at_a_time(model: rrzoo.Model, random: np.r
     np.testing.assert_allclose(features, model.features(watched.images), rtol=1e-4, atol=1e-5)
 
 
+def test_embedding_many_files_says_how_far_it_is(model: rrzoo.Model, photos: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(rrzoo.Model, "batch_size", 3)
+    paths = sorted(photos.rglob("*.png"))
+    seen: list[tuple[int, int]] = []
+    embedded = model.embed(paths, lambda *done: seen.append(done))
+    assert seen == [(3, 4), (4, 4)]
+    np.testing.assert_allclose(embedded, np.concatenate([model.embed(path) for path in paths]), atol=1e-5)
+
+
 def test_splits_of_two_data_sets_are_refused(model: rrzoo.Model, root: Path) -> None:
     write_cifar10(root, 1)
     with pytest.raises(errors.GalleryError, match="cifar10 has other classes than clay10"):
@@ -136,10 +146,12 @@ def photos(tmp_path: Path, random: np.random.Generator) -> Path:
 def test_a_folder_is_indexed(model: rrzoo.Model, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "sea" / "b.png").write_bytes(b"broken")
     with pytest.raises(SystemExit, match="2"):
-        main(["index", str(photos), "--model", model.name])
+        main(["index", str(photos), "--model", model.name, "--strict"])
     assert "b.png: b.png is not an image" in capsys.readouterr().err
-    main(["index", str(photos), "--model", model.name, "--skip-broken"])
-    assert "1 images could not be read and are left out" in capsys.readouterr().out
+    main(["index", str(photos), "--model", model.name])
+    printed = capsys.readouterr().out
+    assert "1 images could not be read and are left out:" in printed
+    assert f"  {photos}/sea/b.png: b.png is not an image" in printed
     for opened in (
         zoo.open_gallery(model, "photos"),
         zoo.open_gallery(model, zoo.gallery_folder(model.name, "photos")),

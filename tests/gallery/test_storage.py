@@ -31,6 +31,7 @@ class Model:
     """A model of which a gallery needs little."""
 
     name, fingerprint, has_relation_head, embeds_relation = "tiny", "f" * 64, False, True
+    shorter_side = 1024
 
     def extract(self, images: Any) -> Features:
         features = np.array([[image.mean(), image.std(), 1.0] for image in images], np.float32)

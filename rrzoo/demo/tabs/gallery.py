@@ -34,7 +34,6 @@ def gallery_tab(context: Context, page: gr.Blocks) -> gr.Tab:
             model,
             pictures,
             progress=lambda done, total: progress((done, total), desc="Reading", unit="pictures"),
-            skip_broken=True,
         )
         galleries.keep(session, gallery)
         message = f"**{len(gallery)} pictures** of yours are in memory. Click one to search among them."

@@ -152,7 +152,7 @@ class Searchable:
 
     def comparison(self, judge: evidence.Judge | None = None) -> Comparison:
         """Return what judges pairs of rows: are they copies of one picture? By default as fitted for the model."""
-        chosen = judge or evidence.judge_of(self.model.fingerprint)
+        chosen = judge or evidence.judge_of(self.model.fingerprint if self.can_rerank else evidence.ANY)
         return Comparison(self._rows, self.thumbnail, chosen, self._rows.unit())
 
     def duplicates(

@@ -58,6 +58,9 @@ def folder(tmp_path: Path, photographs: list[Image.Image]) -> Path:
     for number, level in enumerate((0, 2, 5, 128, 250, 255)):
         plain = np.full((200, 300, 3), level) + random.normal(0, 1.5, (200, 300, 3)) * (level % 5 > 0)
         Image.fromarray(plain.clip(0, 255).astype(np.uint8)).save(folder / f"plain{number}-flat.png")
+    for level in (30, 200):  # fog: both grow lighter towards the ground
+        fog = np.full((200, 300, 3), level) + np.linspace(0, 40, 200)[:, None, None]
+        Image.fromarray(fog.astype(np.uint8)).save(folder / f"fog{level}-flat.png")
     return folder
 
 

@@ -14,7 +14,7 @@ import rrzoo
 from conftest import smooth_image
 from rrzoo import datasets, errors
 from rrzoo.gallery.duplicates import alignment, candidates, evidence
-from rrzoo.gallery.duplicates.best import Quality
+from rrzoo.gallery.duplicates.best import Quality, best_first
 from rrzoo.gallery.duplicates.grouping import Groups, group
 from rrzoo.gallery.duplicates.looks import Look, inside_frame
 
@@ -211,6 +211,11 @@ def test_the_best_copy_has_most_pixels_is_sharp_and_little_compressed(
     worths = {name: quality.worth for name, quality in qualities.items() if quality}
     assert max(worths, key=lambda name: worths[name]) == "original"
     assert len(worths) == 5
+    picture.resize((2 * width, 3 * height)).save(tmp_path / "stretched.jpg", quality=95)
+    stretched = Quality.of(tmp_path / "stretched.jpg")
+    order = best_first([None, stretched, qualities["small"], qualities["original"]])
+    assert order == [3, 2, 1, 0]  # the most frequent shape before the most pixels
+    assert best_first([None, None]) == [0, 1]
     original = qualities["original"]
     assert original is not None
     assert (original.width, original.height) == picture.size

@@ -1,5 +1,6 @@
 """Which of several copies to keep: pixels, sharpness, and how little they are compressed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from rrzoo import errors, images
 from rrzoo.gallery.duplicates.looks import inside_frame
 
+SAME_SHAPE = 0.03  # by which the logarithms of width / height may differ
 ORIENTATIONS_ON_THE_SIDE = (5, 6, 7, 8)  # of EXIF
 
 
@@ -39,6 +41,18 @@ class Quality:
         grey = Image.fromarray(pixels).convert("L").crop((left, top, right, bottom))
         sharpness = _sharpness(grey)
         return cls(width, height, size, sharpness, width * height * inside * (sharpness * size) ** 0.5)
+
+
+def best_first(qualities: Sequence[Quality | None]) -> list[int]:
+    """Return the numbers of copies, best first.
+
+    Those of the shape that most of them have come first: a screenshot, a frame or a wide crop changes it.
+    """
+    shapes = np.log([one.width / one.height if one else 1e-9 for one in qualities])
+    alike = (np.abs(shapes[:, None] - shapes) < SAME_SHAPE).sum(1)
+    usual = alike == alike.max()
+    worth = [one.worth if one else -1.0 for one in qualities]
+    return sorted(range(len(qualities)), key=lambda number: (not usual[number], -worth[number]))
 
 
 def _shown(path: Path) -> tuple[int, int] | None:

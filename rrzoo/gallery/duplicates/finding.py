@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrzoo.gallery.duplicates.best import Quality
+from rrzoo.gallery.duplicates.best import Quality, best_first
 from rrzoo.gallery.duplicates.grouping import Comparison, group
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.progress import OnProgress
@@ -55,14 +55,12 @@ def find(
     groups = group(comparison, threshold, same, progress)
     found = []
     for rows in groups.listed():
+        qualities = [Quality.of(folder / sources[row]) if folder else None for row in rows]
         copies = [
-            Copy(
-                row, sources[row], float(groups.probability[row]), Quality.of(folder / sources[row]) if folder else None
-            )
-            for row in rows
+            Copy(row, sources[row], float(groups.probability[row]), quality)
+            for row, quality in zip(rows, qualities, strict=True)
         ]
-        copies.sort(key=lambda copy: -copy.quality.worth if copy.quality else 0.0)
-        found.append(CopyGroup(tuple(copies)))
+        found.append(CopyGroup(tuple(copies[number] for number in best_first(qualities))))
     return found
 
 

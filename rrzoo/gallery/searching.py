@@ -87,10 +87,10 @@ class RowIndex:
                 f"the gallery holds {found.shape[1]} numbers an image for the relation head, which takes "
                 f"{asked.relation.shape[2]}: build it anew"
             )
-        queries, several, width = asked.relation.shape
-        left = np.repeat(asked.relation, rows.shape[1], axis=1).reshape(-1, width)
-        right = np.repeat(found.reshape(queries, 1, -1), several, axis=1).reshape(-1, width)
-        relations = self.model.relate_features(left, right).reshape(queries, several, -1).mean(1)
+        (queries, several, width), hits = asked.relation.shape, rows.shape[1]
+        left = np.repeat(asked.relation, hits, axis=1).reshape(-1, width)
+        right = np.repeat(found.reshape(queries, 1, hits * width), several, axis=1).reshape(-1, width)
+        relations = self.model.relate_features(left, right).reshape(queries, several, hits).mean(1)
         if not rerank:
             return rows, scores, relations
         order = np.argsort(-relations, axis=1, kind="stable")[:, :k]

@@ -1,8 +1,9 @@
-"""Find the images of a gallery that are most like one: cosine similarity, relation score, label and source of each."""
+"""Find the images of a gallery that are most like one or several: similarity, relation score, label, source of each."""
 
 import argparse
 import json
 import sys
+from datetime import datetime
 
 from rrzoo import zoo
 from rrzoo.commands.printing import printable
@@ -13,7 +14,8 @@ STOPPED = "nothing was kept"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("image", metavar="IMAGE", help="file to search with")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="file to search with; several ask one question")
+    parser.add_argument("--not", metavar="IMAGE", action="append", dest="avoid", help="be unlike it; may be repeated")
     parser.add_argument("--model", metavar="NAME", required=True, help="model of the zoo")
     parser.add_argument(
         "--gallery",
@@ -22,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-k", metavar="N", type=int, default=12, help="number of results (12)")
     parser.add_argument("--rerank", action="store_true", help="sort the 100 nearest by the relation head's score")
+    parser.add_argument("--least-score", metavar="S", type=float, default=-1.0, help="of a result, -1 to 1")
+    parser.add_argument("--label", metavar="LABEL", help="that results have")
+    parser.add_argument(
+        "--newer", metavar="TIME", type=_time, help="files changed since then: 2024-06-30, or with T18:00"
+    )
+    parser.add_argument("--older", metavar="TIME", type=_time, help="files changed before then")
+    parser.add_argument("--hide-copies", action="store_true", help="leave out the pictures themselves and their copies")
     parser.add_argument("--json", action="store_true", help="print one JSON list of objects")
 
 
@@ -33,12 +42,26 @@ def run(options: argparse.Namespace) -> None:
             gallery = zoo.open_gallery(model, options.gallery, mover(bar))
     else:
         gallery = model.gallery()
-    (hits,) = gallery.search(options.image, options.k, options.rerank)
+    (hits,) = gallery.search(
+        options.images,
+        options.k,
+        options.rerank,
+        together=True,
+        avoid=options.avoid,
+        least_score=options.least_score,
+        label=options.label,
+        newer=options.newer,
+        older=options.older,
+        hide_copies=options.hide_copies,
+    )
     if gallery.no_pictures:
         print(gallery.no_pictures, file=sys.stderr)
     if options.json:
         fields = ("score", "relation", "label", "source")
         print(json.dumps([{field: getattr(hit, field) for field in fields} for hit in hits], indent=1))
+        return
+    if not hits:
+        print(f"none of the {len(gallery):,} images is what was asked for", file=sys.stderr)
         return
     width = max(len(hit.label or "-") for hit in hits)
     print(f"score  relation  {'label':<{width}}  source")
@@ -46,6 +69,13 @@ def run(options: argparse.Namespace) -> None:
         print(
             f"{hit.score:5.3f}  {_three_digits(hit.relation):>8}  {hit.label or '-':<{width}}  {printable(hit.source)}"
         )
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2024-06-30, or 2024-06-30T18:00") from None
 
 
 def _three_digits(score: float | None) -> str:

@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from rrzoo import errors
 from rrzoo.gallery import folders, indexing, sources, storage
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
-from rrzoo.gallery.searching import NEIGHBOURS, Hit, RowIndex, Vote, vote
+from rrzoo.gallery.searchable import Searchable
+from rrzoo.gallery.searching import RowIndex
 from rrzoo.gallery.sources import Buildable, Folder, PictureSource
 from rrzoo.gallery.storage import GalleryManifest
 from rrzoo.gallery.unfinished import Unfinished
-from rrzoo.images import ImageLike, Images
+from rrzoo.images import ImageLike
 from rrzoo.progress import OnProgress
 
 
-class Gallery:
+class Gallery(Searchable):
     """A searchable collection of images. Make one with `Gallery.build` or `Gallery.load`."""
 
     def __init__(
@@ -53,20 +53,6 @@ class Gallery:
         self.skipped = tuple(skipped)  # pictures that could not be read and were left out
         self.notes = tuple(notes)  # what else is to be known: files ignored, folders not readable, JPEGs without end
         self.folder = folder  # that the images are in, its path without links; None: they are of no folder
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.labels)
-
-    @property
-    def no_pictures(self) -> str:
-        """Why hits have no thumbnails, and how to get the pictures; empty where they have."""
-        return self._pictures.absent
-
-    @property
-    def can_rerank(self) -> bool:
-        """Whether hits have relation scores: the model has a relation head, and the gallery what that takes."""
-        return self._rows.can_rerank
 
     @classmethod
     def build(
@@ -178,68 +164,6 @@ class Gallery:
         pictures = DatasetPictures(source.splits) if source.splits else None
         return cls(model, rows, source.classes, source.description, pictures, skipped, notes, source.folder)
 
-    def search(self, images: Images, k: int = 12, rerank: bool = False) -> list[list[Hit]]:
-        """Find the k nearest images to each of `images`, nearest first, by cosine similarity of the features.
-
-        Args:
-            images: the queries.
-            k: hits for each.
-            rerank: sort the 100 nearest (or k, if that is more) by relation score instead, highest first, and return
-                the first k of them.
-
-        Returns:
-            a list of hits for each query: k of them, or all images where the gallery has fewer.
-
-        Raises:
-            errors.ArgumentError: k is below 1, or re-ranking is asked for and the model has no relation head.
-        """
-        if rerank and not self.model.has_relation_head:
-            raise errors.ArgumentError(
-                f"{self.model.name} has no relation head to re-rank with: search without, or with another model"
-            )
-        if rerank and not self.can_rerank:
-            raise errors.ArgumentError(
-                f"this gallery was built without the features that the relation head of {self.model.name} takes: "
-                "search without re-ranking, or build it with rerank=True"
-            )
-        return self._search(images, k, rerank)
-
-    def vote(self, images: Images, k: int = NEIGHBOURS) -> list[Vote]:
-        """Classify by neighbours: let the k nearest images that have a label vote for it, the nearer the more.
-
-        Args:
-            images: the queries.
-            k: images that vote on each.
-
-        Returns:
-            for each query the probabilities of `classes`, and who voted. See `hits.vote`.
-
-        Raises:
-            errors.ArgumentError: k is below 1, or no image of the gallery has a label.
-        """
-        labelled = np.flatnonzero(self.labels >= 0)
-        if len(labelled) == 0:
-            raise errors.ArgumentError(
-                "no image of the gallery has a label: index a data set, or a folder with one folder for each class"
-            )
-        where = None if len(labelled) == len(self) else labelled
-        return [vote(neighbours, self.classes) for neighbours in self._search(images, k, False, where)]
-
-    def classify(self, images: Images, k: int = NEIGHBOURS) -> np.ndarray:
-        """Return the probabilities of `vote`, float32 (N, C), one column for each of `classes`; errors as there."""
-        votes = [one.probabilities for one in self.vote(images, k)]
-        return np.stack(votes) if votes else np.empty((0, len(self.classes)), np.float32)
-
-    def _search(self, images: Images, k: int, rerank: bool, where: np.ndarray | None = None) -> list[list[Hit]]:
-        """Search among all rows, or those in `where`, int64 (M,)."""
-        if k < 1:
-            raise errors.ArgumentError(f"k is {k}: ask for at least 1 hit")
-        rows, scores, relations = self._rows.search(images, k, rerank, where)
-        return [
-            [self._hit(*found) for found in zip(*of_query, strict=True)]
-            for of_query in zip(rows.tolist(), scores.tolist(), relations.tolist(), strict=True)
-        ]
-
     def features(self) -> np.ndarray:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them.
 
@@ -249,31 +173,6 @@ class Gallery:
         if not self.can_rerank and not self.model.embeds_relation:
             raise errors.ArgumentError("the gallery holds no features for a relation head: build it with rerank=True")
         return self._rows.features(np.arange(len(self)))
-
-    def random_scores(self) -> np.ndarray:
-        """Return the similarities of 10,000 random pairs of different images, float32, in ascending order.
-
-        They say what a score is worth; a gallery of one image has none.
-        """
-        return self._rows.random_scores
-
-    def thumbnail(self, row: int) -> Image.Image:
-        """Return the thumbnail of an image, RGB.
-
-        Raises:
-            errors.ArgumentError: the gallery has no such row.
-            errors.GalleryError: it is damaged, or the gallery has `no_pictures`.
-        """
-        if not 0 <= row < len(self):
-            raise errors.ArgumentError(f"row {row} was asked for: the gallery has rows 0 to {len(self) - 1}")
-        picture = self._pictures[row]
-        if picture is None:
-            raise errors.GalleryError(self.no_pictures)
-        return picture
-
-    def _hit(self, row: int, score: float, relation: float | None) -> Hit:
-        label = self.classes[self.labels[row]] if self.labels[row] >= 0 else None
-        return Hit(score, label, self._pictures[row], self.sources[row], row, relation)
 
     def save(self, folder: Folder) -> None:
         """Write the gallery into `folder`, in place of one that may be there.

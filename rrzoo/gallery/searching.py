@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from rrzoo import errors
+from rrzoo.gallery.asking import Question
 from rrzoo.gallery.backends import Backend, FaissFlat
 from rrzoo.gallery.indexing import Embedder
-from rrzoo.images import Images
 
 RERANKED = 100  # nearest images that the relation head sorts anew
 RANDOM_PAIRS = 10_000
@@ -71,24 +71,26 @@ class RowIndex:
         self.can_rerank = model.has_relation_head and (model.embeds_relation or relation is not None)
 
     def search(
-        self, images: Images, k: int, rerank: bool, where: np.ndarray | None
+        self, asked: Question, k: int, rerank: bool, where: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return rows, int64 (Q, k), similarities, and relation scores, float32 (Q, k), or None each.
 
-        See `Gallery.search`; `where` are the rows to search among, int64 (M,), None for all.
+        See `Gallery.search`; `where` are the rows to search among, int64 (M,), None for all. Of several pictures that
+        ask together, the relation score is the mean.
         """
-        queries = self.model.extract(images)
-        unit = np.ascontiguousarray(self.model.embed_features(queries.pooled), np.float32)
-        rows, scores = self._backend.search(unit, max(k, RERANKED) if rerank else k, where)
+        rows, scores = self._backend.search(asked.unit, max(k, RERANKED) if rerank else k, where)
         if not self.can_rerank:
             return rows, scores, np.full(rows.shape, None)
-        left, right = np.repeat(queries.relation, rows.shape[1], axis=0), self.features(rows.ravel())
-        if left.shape != right.shape:
+        found = self.features(rows.ravel())
+        if asked.relation.shape[2] != found.shape[1]:
             raise errors.GalleryError(
-                f"the gallery holds {right.shape[1]} numbers an image for the relation head, which takes "
-                f"{left.shape[1]}: build it anew"
+                f"the gallery holds {found.shape[1]} numbers an image for the relation head, which takes "
+                f"{asked.relation.shape[2]}: build it anew"
             )
-        relations = self.model.relate_features(left, right).reshape(rows.shape)
+        (queries, several, width), hits = asked.relation.shape, rows.shape[1]
+        left = np.repeat(asked.relation, hits, axis=1).reshape(-1, width)
+        right = np.repeat(found.reshape(queries, 1, hits * width), several, axis=1).reshape(-1, width)
+        relations = self.model.relate_features(left, right).reshape(queries, several, hits).mean(1)
         if not rerank:
             return rows, scores, relations
         order = np.argsort(-relations, axis=1, kind="stable")[:, :k]
@@ -100,6 +102,10 @@ class RowIndex:
         if self.relation is not None:
             return np.asarray(self.relation[rows])
         return np.asarray(self._backend.features(rows) * self.lengths[rows, None])
+
+    def relate(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return relation scores, float32 (M,), of pairs of what `features` returns."""
+        return self.model.relate_features(left, right)
 
     @functools.cached_property
     def random_scores(self) -> np.ndarray:

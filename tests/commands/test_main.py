@@ -1,6 +1,7 @@
 """The command rrzoo: what starts quickly, how it ends, and what it says of wrong input."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def test_alone_it_shows_its_commands(run_command: Run) -> None:
     assert (status, err) == (0, "")
     assert out == run_command("--help").out
     for name, summary in commands.COMMANDS.items():
-        assert f"    {name} " in out
+        assert re.search(rf"    {name}\s", out)
         assert summary.split(",")[0] in out
 
 

@@ -1,0 +1,83 @@
+"""Find pictures of a folder that are copies: saved again, resized, cropped, framed, captioned, recoloured, mirrored.
+
+The best of each group is proposed: most pixels, sharpest, least compressed. Nothing is deleted, whatever the options.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from rrzoo import errors, zoo
+from rrzoo.commands.progress import image_bar, mover, print_skipped, resumer
+from rrzoo.gallery import Gallery
+from rrzoo.gallery.duplicates import Copy, CopyGroup, evidence
+from rrzoo.gallery.duplicates.page import describe, link, write_page
+
+STOPPED = "the same command goes on from what is indexed; nothing was written"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="of pictures; it is indexed, as rrzoo index does")
+    parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        type=float,
+        default=0.99,
+        help="share of the pairs listed that are to be copies (0.99); less finds more",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON list of groups, each a list of objects")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write a page of thumbnails, too")
+    parser.add_argument("--links", metavar="DIR", type=Path, help="make a folder of links, one folder a group, too")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the groups."""
+    if not options.folder.is_dir():
+        raise errors.ArgumentError(f"{options.folder} is not a folder: name one that holds pictures")
+    model = zoo.load(options.model or zoo.best_model())
+    evidence.judge_of(model.fingerprint).threshold(options.precision)  # refused now, not after the work
+    if options.links and os.path.lexists(options.links):
+        raise errors.ArgumentError(f"{options.links} is there already: name a new folder for the links")
+    saved = zoo.gallery_folder(model.name, options.folder.resolve().name)
+    with image_bar("indexing") as bar:
+        gallery = Gallery.index_folder(model, options.folder, saved, resumer(bar), skip_broken=True)
+    with image_bar("comparing") as bar:
+        groups = gallery.duplicates(options.precision, options.folder, mover(bar))
+    if options.html:
+        title = f"{len(groups)} groups of copies in {options.folder.resolve().name}"
+        write_page(options.html, groups, gallery.thumbnail, title)
+    if options.links:
+        link(options.links, groups, options.folder)
+    if options.json:
+        print(json.dumps([[_record(copy) for copy in group.copies] for group in groups], indent=1))
+    else:
+        _print_table(groups, len(gallery))
+    with contextlib.redirect_stdout(sys.stderr):  # standard output holds the groups alone
+        print_skipped(gallery.skipped)
+
+
+def _record(copy: Copy) -> dict[str, object]:
+    quality = copy.quality
+    return {
+        "source": copy.source,
+        "probability": round(copy.probability, 4),
+        "width": quality and quality.width,
+        "height": quality and quality.height,
+        "bytes": quality and quality.bytes,
+        "sharpness": quality and round(quality.sharpness, 4),
+    }
+
+
+def _print_table(groups: list[CopyGroup], count: int) -> None:
+    for number, group in enumerate(groups, 1):
+        print(f"{number}: {len(group.copies)} pictures")
+        for copy in group.copies:
+            mark, name = "keep" if copy is group.best else "", copy.source
+            print(f"  {mark:4}  {name if name.isprintable() else ascii(name)}  {describe(copy)}")
+    more = sum(len(group.copies) - 1 for group in groups)
+    print(f"{count:,} pictures, {len(groups):,} groups, {more:,} beside the best of each; nothing was deleted")

@@ -1,0 +1,113 @@
+"""What can be asked of a gallery beside the nearest to one picture: several pictures, others to avoid, and filters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from PIL import Image
+
+from rrzoo import errors
+from rrzoo.gallery.duplicates.grouping import Comparison
+from rrzoo.gallery.duplicates.looks import Look
+from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.thumbnails import SIDE
+from rrzoo.images import Images, listed, read
+
+ITSELF = 0.9999  # cosine from which on a hit is the query
+PRECISION = 0.9  # of the copies that are hidden: one picture less matters little
+
+
+@dataclass(frozen=True)
+class Question:
+    """Q things to look for, each by n pictures."""
+
+    unit: np.ndarray  # float32 (Q, E), of unit length
+    relation: np.ndarray  # float32 (Q, n, D): what the relation head takes of the pictures
+    pictures: np.ndarray  # float32 (Q, n, E): their own embeddings
+
+
+def question(model: Embedder, images: Images, together: bool = False, avoid: Images | None = None) -> Question:
+    """Ask for what is like pictures.
+
+    Args:
+        model: whose features are searched.
+        images: N pictures.
+        together: ask one question by all of them: their unit features are averaged; else N questions.
+        avoid: pictures whose mean unit feature is taken away from each question.
+
+    Raises:
+        errors.ArgumentError: no picture is there to average.
+        errors.ImageError: one can't be read.
+    """
+    features = model.extract(images)
+    pictures = np.ascontiguousarray(model.embed_features(features.pooled), np.float32)
+    if together and len(pictures) == 0:
+        raise errors.ArgumentError("no picture arrived: give at least one to search with")
+    shape = (1, len(pictures)) if together else (len(pictures), 1)
+    pictures = pictures.reshape(*shape, pictures.shape[1])
+    relation = features.relation.reshape(*shape, features.relation.shape[1])
+    unit = pictures.mean(1)
+    if avoid is not None and len(listed(avoid)):
+        unit = unit - model.embed_features(model.extract(avoid).pooled).mean(0)
+    if together or avoid is not None:
+        unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    return Question(np.ascontiguousarray(unit, np.float32), relation, pictures)
+
+
+def rows_with(
+    labels: np.ndarray,
+    classes: Sequence[str],
+    stamps: np.ndarray | None,
+    label: str | None = None,
+    newer: datetime | None = None,
+    older: datetime | None = None,
+) -> np.ndarray | None:
+    """Return the rows that have a label and were last changed in a span of time, int64 (M,); None: all.
+
+    Args:
+        labels: of all rows, int64 (N,), numbers of `classes`.
+        classes: names of labels.
+        stamps: int64 (N, 2), bytes and time of change in ns, of a folder's files; else None.
+        label: one of `classes`.
+        newer: changed at or after that time; without a time zone it is a local one.
+        older: changed before that time.
+
+    Raises:
+        errors.ArgumentError: no class has that name, or nothing is known of times.
+    """
+    if label is None and newer is None and older is None:
+        return None
+    chosen = np.ones(len(labels), bool)
+    if label is not None:
+        if label not in classes:
+            raise errors.ArgumentError(f"no image has the label {label!r}: {errors.choices(label, classes)}")
+        chosen &= labels == list(classes).index(label)
+    if newer is not None or older is not None:
+        if stamps is None:
+            raise errors.ArgumentError("times were asked for: only galleries of a folder's files know them")
+        if newer is not None:
+            chosen &= stamps[:, 1] >= _nanoseconds(newer)
+        if older is not None:
+            chosen &= stamps[:, 1] < _nanoseconds(older)
+    return np.flatnonzero(chosen)
+
+
+def copies_of(images: Images, asked: Question, rows: np.ndarray, comparison: Comparison) -> np.ndarray:
+    """Say which rows that were found, int64 (Q, k), show a picture that was asked with, or a copy: bool (Q, k)."""
+    given, threshold = listed(images), comparison.judge.threshold(PRECISION)
+    hidden = np.zeros(rows.shape, bool)
+    count = asked.pictures.shape[1]
+    for number in range(asked.pictures.shape[0] * count):
+        query, place = divmod(number, count)
+        unit, relation = asked.pictures[query, place], asked.relation[query, place]
+        picture = Image.fromarray(read(given[number]))
+        picture.thumbnail((SIDE, SIDE))
+        found = rows[query]
+        hidden[query] |= comparison.unit[found] @ unit >= ITSELF
+        hidden[query] |= comparison.probability_of(Look.of(picture), unit, relation, found) >= threshold
+    return hidden
+
+
+def _nanoseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1e6) * 1000

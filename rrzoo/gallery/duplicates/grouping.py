@@ -1,0 +1,181 @@
+"""Groups of copies among the rows of a gallery: candidates by the index, each pair judged, the likely ones joined.
+
+A picture's nearest come first, then the second nearest, and so on; pairs that are in one group already need no look.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rrzoo.gallery.duplicates.alignment import align
+from rrzoo.gallery.duplicates.candidates import nearest
+from rrzoo.gallery.duplicates.evidence import Judge, logit
+from rrzoo.gallery.duplicates.looks import Look
+from rrzoo.progress import OnProgress
+
+NEAREST = 16  # candidates of each picture
+BLOCK = 4096  # pairs at once
+READERS = 2  # threads that decode thumbnails
+
+
+class Pictures(Protocol):
+    """What is known of N pictures."""
+
+    can_rerank: bool  # whether `features` is there
+
+    def unit(self) -> np.ndarray:
+        """Return the embeddings, float32 (N, E)."""
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """Return what the relation head takes of rows, float32 (M, D)."""
+
+    def relate(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return relation scores, float32 (M,), of pairs of features."""
+
+
+@dataclass
+class Comparison:
+    """Judges pairs of pictures, and remembers what each looks like."""
+
+    pictures: Pictures
+    thumbnail: Callable[[int], Image.Image]
+    judge: Judge
+    unit: np.ndarray  # float32 (N, E)
+    looks: dict[int, Look] = field(default_factory=dict)
+
+    def likely(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return cosines and logits of pairs of rows, int64 (P,) each, and which are worth a look, bool (P,)."""
+        cosines = np.einsum("nd,nd->n", self.unit[left], self.unit[right])
+        logits = np.zeros(len(left))
+        if self.pictures.can_rerank and len(left):
+            logits = logit(self.pictures.relate(self.pictures.features(left), self.pictures.features(right)))
+        return cosines, logits, self.judge.is_likely(cosines, logits)
+
+    def agreement(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return what `align` says of pairs of rows, float32 (P, 2); 0 where one shows next to nothing."""
+        looks = self._looks_of(np.concatenate([left, right]))
+        return _aligned(looks[: len(left)], looks[len(left) :])
+
+    def probability(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return how likely pairs of rows are copies, float64 (P,)."""
+        found = np.zeros(len(left))
+        cosines, logits, likely = self.likely(left, right)
+        if likely.any():
+            agreement = self.agreement(left[likely], right[likely])
+            found[likely] = self.judge.probability(cosines[likely], logits[likely], agreement)
+        return found
+
+    def probability_of(self, look: Look, unit: np.ndarray, relation: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return how likely rows, int64 (M,), are copies of another picture, float64 (M,).
+
+        Args:
+            look: what the picture shows.
+            unit: its embedding, float32 (E,).
+            relation: what the relation head takes of it, float32 (D,).
+            rows: int64 (M,).
+        """
+        cosines, logits = self.unit[rows] @ unit, np.zeros(len(rows))
+        if self.pictures.can_rerank and len(rows):
+            left = np.repeat(relation[None], len(rows), axis=0)
+            logits = logit(self.pictures.relate(left, self.pictures.features(rows)))
+        agreement = _aligned([look] * len(rows), self._looks_of(rows))
+        return np.where(self.judge.is_likely(cosines, logits), self.judge.probability(cosines, logits, agreement), 0.0)
+
+    def _looks_of(self, rows: np.ndarray) -> list[Look]:
+        missing = [row for row in np.unique(rows).tolist() if row not in self.looks]
+        with ThreadPoolExecutor(READERS) as readers:
+            self.looks |= zip(missing, readers.map(lambda row: Look.of(self.thumbnail(row)), missing), strict=True)
+        return [self.looks[row] for row in rows.tolist()]
+
+
+def _aligned(left: Sequence[Look], right: Sequence[Look]) -> np.ndarray:
+    """Return what `align` says of pairs, float32 (P, 2); 0 where one shows next to nothing."""
+    seen = [number for number, (one, two) in enumerate(zip(left, right, strict=True)) if not (one.flat or two.flat)]
+    agreement = np.zeros((len(left), 2), np.float32)
+    agreement[seen] = align([left[number].grey for number in seen], [right[number].grey for number in seen])
+    return agreement
+
+
+class Groups:
+    """Disjoint sets of N rows, and how surely each row belongs to its own."""
+
+    def __init__(self, count: int) -> None:
+        """Begin with N = `count` sets of one."""
+        self.parent = np.arange(count)
+        self.probability = np.zeros(count)
+
+    def root(self, row: int) -> int:
+        """Return the row that stands for the set of a row."""
+        while self.parent[row] != row:
+            self.parent[row] = row = int(self.parent[self.parent[row]])
+        return row
+
+    def join(self, left: int, right: int, probability: float) -> None:
+        """Make one set of two."""
+        one, other = sorted((self.root(left), self.root(right)))
+        self.parent[other] = one
+        for row in (left, right):
+            self.probability[row] = max(self.probability[row], probability)
+
+    def listed(self) -> list[list[int]]:
+        """Return the sets of more than one row, in order."""
+        members: dict[int, list[int]] = {}
+        for row in range(len(self.parent)):
+            members.setdefault(self.root(row), []).append(row)
+        return [rows for rows in members.values() if len(rows) > 1]
+
+
+def group(
+    comparison: Comparison, threshold: float, same: Sequence[Sequence[int]] = (), progress: OnProgress | None = None
+) -> Groups:
+    """Join the pairs that are copies with a probability of `threshold` or more.
+
+    Args:
+        comparison: judges the pairs.
+        threshold: 0 to 1.
+        same: rows that are known to be the same file.
+        progress: called with pairs done and pairs in all.
+    """
+    groups = Groups(len(comparison.unit))
+    for rows in same:
+        for row in rows[1:]:
+            groups.join(rows[0], row, 1.0)
+    near = nearest(torch.from_numpy(comparison.unit), min(NEAREST, len(comparison.unit) - 1)).numpy()
+    done = 0
+    for left, right in _rounds(near):
+        apart = [groups.root(a) != groups.root(b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
+        probabilities = comparison.probability(left[apart], right[apart])
+        for a, b, likely in zip(left[apart].tolist(), right[apart].tolist(), probabilities.tolist(), strict=True):
+            if likely >= threshold:
+                groups.join(a, b, likely)
+        done += len(left)
+        if progress:
+            progress(done, near.size)
+    if progress:
+        progress(near.size, near.size)
+    return groups
+
+
+def pairs_of_nearest(unit: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of rows and their k nearest, int64 (P,) each, smaller rows left; no pair twice."""
+    near = nearest(torch.from_numpy(unit), min(k, len(unit) - 1)).numpy()
+    left, right = (np.concatenate(side) for side in zip(*_rounds(near), strict=True))
+    return left, right
+
+
+def _rounds(near: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the pairs of rows and their nearest, int64 (N, k), the first column first, in blocks; no pair twice."""
+    seen = np.empty(0, np.int64)
+    for column in near.T:
+        rows = np.flatnonzero(column >= 0)
+        low, high = np.minimum(rows, column[rows]), np.maximum(rows, column[rows])
+        keys = np.setdiff1d(low * len(near) + high, seen)
+        seen = np.union1d(seen, keys)
+        for start in range(0, len(keys), BLOCK):
+            some = keys[start : start + BLOCK]
+            yield some // len(near), some % len(near)

@@ -1,0 +1,223 @@
+"""Duplicates: against slow versions, on photographs and their copies, and on what must not match."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+import rrzoo
+from conftest import smooth_image
+from rrzoo import datasets, errors
+from rrzoo.gallery.duplicates import alignment, candidates, evidence
+from rrzoo.gallery.duplicates.best import Quality, best_first
+from rrzoo.gallery.duplicates.grouping import Groups, group
+from rrzoo.gallery.duplicates.looks import Look, inside_frame
+
+NAMES = ("lion.jpg", "cheetah1.jpg", "tower.jpg")  # photographs that come with Gradio
+
+
+@pytest.fixture(scope="module")
+def photographs() -> list[Image.Image]:
+    found = {path.name: path for path in Path(gradio.__file__).parent.rglob("*.jpg")}
+    return [Image.open(found[name]).convert("RGB") for name in NAMES]
+
+
+def copies(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+    """Yield what people make of a picture."""
+    width, height = picture.size
+    yield "smaller", picture.resize((width // 2, height // 2))
+    yield "cropped", picture.crop((width // 10, height // 8, width - width // 12, height - height // 12))
+    yield "wide", picture.crop((0, height // 5, width, height // 5 + width * 9 // 16))
+    yield "framed", ImageOps.expand(picture, width // 8, (250, 250, 250))
+    yield "mirrored", ImageOps.mirror(picture)
+    yield "grey", ImageOps.grayscale(picture).convert("RGB")
+    yield "brighter", ImageEnhance.Brightness(picture).enhance(1.3)
+    yield "blurred", picture.filter(ImageFilter.GaussianBlur(width / 150))
+    yield "turned", picture.rotate(3).crop((width // 16, height // 16, width - width // 16, height - height // 16))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photographs: list[Image.Image]) -> Path:
+    """Three photographs with nine copies each, six clay figures, and what shows next to nothing."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, picture in zip(NAMES, photographs, strict=True):
+        stem = name.partition(".")[0]
+        picture.save(folder / f"{stem}-original.jpg", quality=95)
+        for kind, copy in copies(picture):
+            copy.save(folder / f"{stem}-{kind}.jpg", quality=80)
+    clay = datasets.load("clay10", "test")
+    for row in range(0, 600, 100):
+        Image.fromarray(clay.images[row]).save(folder / f"clay{row}-original.png")
+    random = np.random.default_rng(2)
+    for number, level in enumerate((0, 2, 5, 128, 250, 255)):
+        plain = np.full((200, 300, 3), level) + random.normal(0, 1.5, (200, 300, 3)) * (level % 5 > 0)
+        Image.fromarray(plain.clip(0, 255).astype(np.uint8)).save(folder / f"plain{number}-flat.png")
+    for level in (30, 200):  # fog: both grow lighter towards the ground
+        fog = np.full((200, 300, 3), level) + np.linspace(0, 40, 200)[:, None, None]
+        Image.fromarray(fog.astype(np.uint8)).save(folder / f"fog{level}-flat.png")
+    return folder
+
+
+def names(groups: list[rrzoo.gallery.duplicates.CopyGroup]) -> list[set[str]]:
+    return [{copy.source for copy in one.copies} for one in groups]
+
+
+def test_copies_of_photographs_are_found_and_nothing_else(folder: Path) -> None:
+    gallery = rrzoo.Gallery.build(rrzoo.load("lite0-stl10"), folder)
+    found = names(gallery.duplicates(folder=folder))
+    assert [{name.split("-")[0] for name in one} for one in found] == [{"cheetah1"}, {"lion"}, {"tower"}]
+    assert sum(map(len, found)) >= 27  # of 30
+
+
+def test_a_model_that_nothing_was_fitted_for_finds_copies_too(model: rrzoo.Model, folder: Path) -> None:
+    found = names(rrzoo.Gallery.build(model, folder).duplicates(0.9))
+    assert {"cheetah1-mirrored.jpg", "cheetah1-original.jpg"} <= next(
+        one for one in found if "cheetah1-grey.jpg" in one
+    )
+    assert all(len({name.split("-")[0] for name in one}) == 1 for one in found)
+    assert not any("flat" in name for one in found for name in one)
+
+
+def test_groups_equal_those_of_all_pairs(model: rrzoo.Model, folder: Path) -> None:
+    for path in sorted(folder.glob("tower*"))[4:]:
+        path.unlink()
+    for path in folder.glob("clay*"):
+        path.unlink()
+    gallery = rrzoo.Gallery.build(model, folder)
+    comparison, count = gallery.comparison(), len(gallery)
+    left, right = np.triu_indices(count, 1)
+    likely = comparison.probability(left, right) >= 0.9
+    near = candidates.nearest(torch.from_numpy(comparison.unit), 16).numpy()
+    linked = {(a, b) for a, row in enumerate(near.tolist()) for b in row}
+    parts = [{row} for row in range(count)]
+    for a, b, joined in zip(left.tolist(), right.tolist(), likely.tolist(), strict=True):
+        if joined and ((a, b) in linked or (b, a) in linked):
+            one, other = (next(part for part in parts if row in part) for row in (a, b))
+            if one is not other:
+                one |= other
+                parts.remove(other)
+    moves: list[tuple[int, int]] = []
+    found = group(gallery.comparison(), 0.9, progress=lambda done, total: moves.append((done, total)))
+    assert {frozenset(rows) for rows in found.listed()} == {frozenset(part) for part in parts if len(part) > 1}
+    assert moves[-1] == (near.size, near.size)
+
+
+def test_sets_are_joined() -> None:
+    groups = Groups(6)
+    for left, right, probability in ((4, 1, 0.9), (1, 5, 0.95), (2, 3, 0.99)):
+        groups.join(left, right, probability)
+    assert groups.listed() == [[1, 4, 5], [2, 3]]
+    assert groups.probability.tolist() == [0, 0.95, 0.99, 0.99, 0.9, 0.95]
+
+
+def test_one_file_under_two_names_is_a_copy_even_where_it_shows_nothing(model: rrzoo.Model, folder: Path) -> None:
+    (folder / "again.png").write_bytes((folder / "plain0-flat.png").read_bytes())
+    found = rrzoo.Gallery.build(model, folder).duplicates(folder=folder)
+    assert {"again.png", "plain0-flat.png"} in names(found)
+    (one,) = [one for one in found if one.copies[0].source == "again.png"]
+    assert [copy.probability for copy in one.copies] == [1, 1]
+
+
+def test_a_gallery_of_one_and_of_a_data_set(model: rrzoo.Model, photographs: list[Image.Image]) -> None:
+    assert rrzoo.Gallery.from_images(model, photographs[:1]).duplicates() == []
+    found = rrzoo.Gallery.from_images(model, [photographs[0], *photographs]).duplicates()
+    assert [[copy.row for copy in one.copies] for one in found] == [[0, 1]]
+    assert found[0].best.quality is None
+
+
+@pytest.mark.parametrize("precision", [0.2, 1.0, math.nan])
+def test_a_precision_that_was_not_measured_is_refused(precision: float) -> None:
+    with pytest.raises(errors.ArgumentError, match=r"precision is .*: 0.5 to 0.99\d* can be asked for"):
+        evidence.judge_of("unknown").threshold(precision)
+
+
+def test_more_precision_needs_more_probability() -> None:
+    for judge in evidence.calibration().judges.values():
+        thresholds = [judge.threshold(precision) for precision in (0.5, 0.8, 0.9, 0.99)]
+        assert thresholds == sorted(thresholds)
+        assert judge.threshold(0.99) < 1
+
+
+def test_nearest_equals_brute_force(random: np.random.Generator) -> None:
+    unit = random.normal(size=(300, 8)).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    found = candidates.nearest(torch.from_numpy(unit), 5).numpy()
+    for row, near in enumerate(found):
+        order = np.argsort(-(unit @ unit[row]))
+        assert near.tolist() == [other for other in order.tolist() if other != row][:5]
+
+
+def test_cells_find_near_copies(random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "EXACT", 100)
+    unit = random.normal(size=(4000, 24)).astype(np.float32)
+    unit = np.concatenate([unit, unit + random.normal(size=unit.shape).astype(np.float32) * 0.1])
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    found = candidates.nearest(torch.from_numpy(unit), 3).numpy()
+    twins = np.concatenate([np.arange(4000) + 4000, np.arange(4000)])
+    assert (found == twins[:, None]).any(1).mean() > 0.97
+    assert not (found == np.arange(8000)[:, None]).any()
+
+
+def test_alignment_finds_a_part_wherever_it_is(photographs: list[Image.Image]) -> None:
+    for picture in photographs:
+        width, height = picture.size
+        for share, across, down in ((0.8, 0.0, 1.0), (0.9, 1.0, 0.3), (0.7, 0.5, 0.5)):
+            left, top = across * (1 - share) * width, down * (1 - share) * height
+            part = picture.crop((round(left), round(top), round(left + share * width), round(top + share * height)))
+            for seen in (part, ImageOps.mirror(part)):
+                ((correlation, overlap),) = alignment.align([Look.of(picture).grey], [Look.of(seen).grey])
+                assert correlation > 0.85
+                assert overlap > 0.85
+
+
+def test_alignment_tells_photographs_apart(photographs: list[Image.Image]) -> None:
+    looks = [Look.of(picture).grey for picture in photographs]
+    correlations = alignment.align([looks[0], looks[0], looks[1]], [looks[1], looks[2], looks[2]])[:, 0]
+    assert correlations.max() < 0.6
+    assert alignment.align([], []).shape == (0, 2)
+
+
+def test_a_frame_is_taken_off(random: np.random.Generator) -> None:
+    picture = smooth_image(random, 60, 80)
+    framed = np.full((100, 100, 3), 240, np.uint8)
+    framed[30:90, 10:90] = picture
+    left, top, right, bottom = inside_frame(framed)
+    assert abs(np.array([left - 10, top - 30, right - 90, bottom - 90])).max() <= 3
+    assert inside_frame(picture)[2:] == (80, 60)
+    plain = np.full((50, 70, 3), 9, np.uint8)
+    assert inside_frame(plain) == (0, 0, 70, 50)
+    assert Look.of(Image.fromarray(plain)).flat
+    assert not Look.of(Image.fromarray(picture)).flat
+
+
+def test_the_best_copy_has_most_pixels_is_sharp_and_little_compressed(
+    tmp_path: Path, photographs: list[Image.Image]
+) -> None:
+    picture = photographs[0]
+    width, height = picture.size
+    small = picture.resize((width // 2, height // 2))
+    picture.save(tmp_path / "original.jpg", quality=95)
+    picture.save(tmp_path / "compressed.jpg", quality=30)
+    picture.filter(ImageFilter.GaussianBlur(2)).save(tmp_path / "blurred.jpg", quality=95)
+    small.save(tmp_path / "small.jpg", quality=95)
+    small.resize((width, height)).save(tmp_path / "enlarged.jpg", quality=95)
+    qualities = {path.stem: Quality.of(path) for path in tmp_path.iterdir()}
+    worths = {name: quality.worth for name, quality in qualities.items() if quality}
+    assert max(worths, key=lambda name: worths[name]) == "original"
+    assert len(worths) == 5
+    picture.resize((2 * width, 3 * height)).save(tmp_path / "stretched.jpg", quality=95)
+    stretched = Quality.of(tmp_path / "stretched.jpg")
+    order = best_first([None, stretched, qualities["small"], qualities["original"]])
+    assert order == [3, 2, 1, 0]  # the most frequent shape before the most pixels
+    assert best_first([None, None]) == [0, 1]
+    original = qualities["original"]
+    assert original is not None
+    assert (original.width, original.height) == picture.size
+    (tmp_path / "gone.jpg").write_bytes(b"")
+    assert Quality.of(tmp_path / "gone.jpg") is None

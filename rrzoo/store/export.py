@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rrzoo import datasets
-from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained
+from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained, WithoutLabels
 from rrzoo.datasets import Dataset
 from rrzoo.environment import machine, versions
 from rrzoo.evaluation import (
@@ -21,6 +21,7 @@ from rrzoo.evaluation import (
     recognition,
     relation_scores,
     whitening,
+    without_labels,
 )
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery
@@ -32,7 +33,7 @@ from rrzoo.training import Pretrained
 
 MOST_RELATION_BYTES = 8_000_000  # of features for re-ranking, beside those for searching, in a gallery that ships
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
-MOST_PAIRED = 5000  # images without labels whose random pairs are scored
+MOST_FITTED = 5000  # images without labels that the embedding is fitted to
 RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
 
 
@@ -101,35 +102,44 @@ def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
     return Gallery.build(model, [train, test], rerank=relation <= MOST_RELATION_BYTES)
 
 
-def export_unlabelled(name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, folder: Path) -> Model:
-    """Write the model folder of what was learnt from images without labels: no probe, and nothing to measure it by.
+def export_unlabelled(
+    name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, test: Dataset, folder: Path
+) -> tuple[Model, WithoutLabels]:
+    """Measure what was learnt from images without labels, and write the model folder, which has no probe.
 
     Args:
         name: of the model.
         recipe: that was followed.
-        pretrained: what was learnt, a relation head among it.
+        pretrained: what was learnt.
         images: that it was learnt from.
+        test: others, all of one size, to measure it on.
         folder: to be made.
 
     Returns:
-        the model as it was written.
+        the model as it was written, and what was measured.
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
+        errors.ArgumentError: the recipe's embedding_size is more than the images have directions.
     """
     model = _model(name, recipe, pretrained, images, ())
-    some = np.random.default_rng(0).permutation(len(images))[:MOST_PAIRED]
-    features = model.extract(images.images[np.sort(some)])
     if model.embedding is not None:
-        _set(model.embedding, *whitening.fit(features.pooled, model.embedding.out_features))
+        some = np.random.default_rng(0).permutation(len(images))[:MOST_FITTED]
+        pooled = model.extract(images.images[np.sort(some)]).pooled
+        _set(model.embedding, *whitening.fit(pooled, model.embedding.out_features))
+    random_pair_scores: tuple[float, ...] = ()
+    if model.has_relation_head:
+        relation = model.extract(test.images).relation
+        random_pair_scores = _percentiles(model, relation, np.zeros(len(relation), np.int64))
     model.config = ModelConfig(
         name=name,
         architecture=model.config.architecture,
         training=_training(recipe, pretrained, images, images),
-        random_pair_scores=_percentiles(model, features.relation, np.zeros(len(some), np.int64)),
+        random_pair_scores=random_pair_scores,
     )
-    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
-    return load(folder)
+    measured = without_labels.measure(model, test)
+    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), without_labels=measured)
+    return load(folder), measured
 
 
 def _model(name: str, recipe: Recipe, pretrained: Pretrained, source: Dataset, classes: tuple[str, ...]) -> Model:

@@ -177,8 +177,8 @@ def section_without_labels(measured: WithoutLabels) -> str:
     lines = "\n".join(f"| {name} | {value} |" for name, value in without_labels(measured).items())
     text = f"""## What was measured without labels
 
-On {measured.images:,} images of {measured.data} that the model has not learnt from. Nobody has said what they show, so there
-is no accuracy.
+Of {measured.data}: {measured.images:,} images that the model has not learnt from.
+Nobody has said what they show, so there is no accuracy.
 
 | | |
 |---|---|

@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from rrzoo import backbones, datasets, errors, training, zoo
 from rrzoo.commands import borrowing
 from rrzoo.commands.planning import describe
@@ -19,6 +21,8 @@ from rrzoo.evaluation.unknown import pictures as unknown_pictures
 from rrzoo.recipes import RECIPES
 from rrzoo.store.export import export, export_unlabelled
 from rrzoo.training import run_log
+
+LEAST_OF_CLASS = 2  # images that a probe learns from
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,16 @@ def of_folder(chosen: Recipe, images: Dataset, test: Dataset) -> Material:
     """Return what a folder's model learns from and is measured on: one class, or a split without, is as good as none.
 
     Raises:
-        errors.DatasetError: the pretext task needs labels, and there are none.
+        errors.DatasetError: the pretext task needs labels, and there are none; or a class has too few images.
     """
     if images.labels is not None and test.labels is not None and len(images.classes) > 1:
+        counts = np.bincount(images.labels, minlength=len(images.classes))
+        if counts.min() < LEAST_OF_CLASS:
+            rarest = images.classes[counts.argmin()]
+            raise errors.DatasetError(
+                f"{images.name} has {counts.min()} images of the class {rarest} to learn from: at least "
+                f"{LEAST_OF_CLASS} are needed"
+            )
         return Material(images, images, test)
     if chosen.pretext == "supervised":
         classes = ", ".join(images.classes) or "none"

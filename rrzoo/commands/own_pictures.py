@@ -93,7 +93,7 @@ def train(options: argparse.Namespace) -> None:
     material = learning.of_folder(chosen, images, test)
     chosen, images = that_fit(chosen, material.images, root / ".runs" / name, options)
     chosen = with_embedding(chosen, min(different, len(images)))
-    material = learning.Material(images, material.labelled and images, test)
+    material = dataclasses.replace(material, images=images)  # the probe learns from all of them
     learning.learn(name, chosen, material, root, options.resume, options)
     index(name, source, root, options)
 

@@ -63,7 +63,7 @@ def test_unlabelled_pictures_of_all_kinds(tmp_path: Path, run_command: Run) -> N
     done = run_command("train", "--images", "photos", "--name", "holiday", *QUICK)
     assert done.status == 0, done.err
     assert f"41 pictures are decoded once, to 96 x 96 px: 1 MB in {tmp_path / 'cache'}" in done.out
-    assert "1 images could not be read and are left out, the first: photos/broken.jpg" in done.out
+    assert "1 images could not be read and are left out" in done.out
     assert "the other half of a picture found first, among " in done.out
     assert done.out.splitlines()[-1] == "open it: python -m rrzoo demo --model holiday --gallery photos"
     model = rrzoo.load("holiday")
@@ -230,6 +230,29 @@ def test_more_pictures_than_the_minutes_allow(
     assert done.status == 0, done.err
     assert "of 48 pictures 24 are learnt from, drawn at random" in done.out
     assert len(zoo.open_gallery(rrzoo.load("photos"), "photos")) == 60
+
+
+def test_a_probe_learns_from_all_pictures(tmp_path: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the backbone sees so few that none may be of some class."""
+    fill(tmp_path / "photos", classes("cat", "horse", "newt"))
+    monkeypatch.setattr(pace, "seconds_of_step", lambda chosen, images: 600.0)
+    monkeypatch.setattr(pace, "SHARE", 1.0)
+    done = run_command("train", "--images", "photos", "--backbone", "conv4", "--views", "2", "--batch-size", "2")
+    assert done.status == 0, done.err
+    assert "of 48 pictures 2 are learnt from" in done.out
+    evaluation = rrzoo.load("photos").evaluation
+    assert evaluation is not None
+    assert (evaluation.train_images, evaluation.test_images, evaluation.classes) == (48, 12, 3)
+
+
+def test_a_class_that_can_not_be_read(tmp_path: Path, run_command: Run) -> None:
+    fill(tmp_path / "photos", classes("cat", "horse", "newt"))
+    for path in (tmp_path / "photos" / "newt").iterdir():
+        path.write_bytes(b"")
+    done = run_command("train", "--images", "photos", *QUICK)
+    assert done.status == 2
+    assert "has 0 images of the class newt to learn from" in done.err
+    assert nothing_trained(tmp_path, "photos")
 
 
 def test_the_command_as_a_process(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, measure and export a model of a folder of pictures, and index them."""
     root, source = options.zoo or zoo.zoo_root(), options.images
     name = name_of(options, root)
+    if not options.minutes > 0:
+        raise errors.ArgumentError(f"--minutes {options.minutes:g}: a time above 0 is needed")
     if math.isinf(options.minutes):
         options.minutes = MINUTES
     dataset = f"{datasets.FOLDER}{source}"

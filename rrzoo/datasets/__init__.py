@@ -84,7 +84,7 @@ def load(
         dataset = folder.load(_path(name), split, how)
     elif size is not None or most is not None:
         raise errors.DatasetError(
-            f"size is {size}, most is {most}: both are for folders (dir:...), and {name} has images of one size"
+            f"size is {size}, most is {most}: both are for folders (dir:...), and the images of {name} have one size"
         )
     else:
         record = _record(name)

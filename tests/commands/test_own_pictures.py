@@ -135,6 +135,7 @@ def test_when_folders_are_classes(tmp_path: Path, names: list[str], asked: str |
         (plain(40), ["--dataset", "clay10"], "leave out --dataset"),
         (plain(40), ["--resume", "--backbone", "conv4"], "holds no checkpoint to resume"),
         (plain(40), ["--backbone", "conv4", "--views", "1"], "views is 1"),
+        (plain(40), ["--minutes", "nan"], "a time above 0 is needed"),
     ],
 )
 def test_refused_before_training(

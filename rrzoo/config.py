@@ -339,6 +339,19 @@ class Evaluation(History):
 
 
 @dataclass(frozen=True)
+class WithoutLabels(History):
+    """What was measured on held-out images of which nobody has said what they show."""
+
+    data: str  # the images, in words
+    images: int
+    half_found: float  # share of images whose left half finds its right half first, among those of all: see the module
+    uniformity: float  # of the embeddings, Wang & Isola 2020: 0 where all are alike, the lower the more spread
+    auc_same_image: float | None = None  # these three as in `RelationQuality`; None without a relation head
+    calibration_error: float | None = None
+    calibration: tuple[CalibrationBin, ...] = ()
+
+
+@dataclass(frozen=True)
 class Evaluations(History):
     """All of `evaluation.json`."""
 
@@ -346,6 +359,7 @@ class Evaluations(History):
 
     weights: str  # SHA-256 of the model.safetensors that was measured
     evaluations: dict[str, Evaluation] = field(default_factory=dict)  # by name of the data set
+    without_labels: WithoutLabels | None = None  # of a model whose own images have none
     format: int = EVALUATION_FORMAT
     as_read: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -1,6 +1,7 @@
 """How each model of the zoo is trained: one table, name -> recipe, and what a recipe has to keep to."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from rrzoo import backbones, errors, features, optimisers, pretext
@@ -140,6 +141,15 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise errors.UnknownModelError(f"no recipe is called {name!r}: {errors.choices(name, RECIPES)}")
     return RECIPES[name]
+
+
+def own_pictures(backbone: str, dataset: str, count: int) -> Recipe:
+    """Return the recipe by which a backbone learns from nothing from a folder of `count` pictures of anybody's.
+
+    It is that of the models for photographs; few pictures make smaller batches, of which there are at least four.
+    """
+    chosen = _long(backbone, dataset, 32, 200, test_size=96)
+    return replace(chosen, batch_size=min(chosen.batch_size, max(2, count // 5)))
 
 
 def check(recipe: Recipe) -> Recipe:

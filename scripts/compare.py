@@ -25,10 +25,11 @@ from rrzoo import backbones, datasets, environment, errors, pretext, training
 from rrzoo.config import Architecture, ModelConfig, Recipe
 from rrzoo.evaluation import neighbours, probes
 from rrzoo.evaluation.retrieval import retrieval
+from rrzoo.evaluation.untrained import measure_untrained
 from rrzoo.model import Model
 from rrzoo.pretext import Pretext
 from rrzoo.recipes import recipe
-from rrzoo.store.export import export, measure_untrained
+from rrzoo.store.export import export
 
 NAME = "conv4-cifar10"
 CURVES = {"relation": "#3b6ea8", "simclr": "#b5651d"}  # tasks that are measured on their way, too

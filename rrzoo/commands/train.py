@@ -2,26 +2,17 @@
 
 import argparse
 import dataclasses
-import shutil
 import textwrap
-import time
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from rrzoo import backbones, datasets, environment, errors, pretext, training, zoo
-from rrzoo.commands import borrowing
-from rrzoo.commands.progress import decoding
-from rrzoo.config import Evaluation, Recipe
-from rrzoo.datasets.catalogue import CATALOGUE
-from rrzoo.evaluation.measure import short_name
-from rrzoo.evaluation.report import percent_or_dash
-from rrzoo.evaluation.unknown import pictures as unknown_pictures
-from rrzoo.images import to_square
+from rrzoo import datasets, environment, errors, zoo
+from rrzoo.commands import borrowing, learning, own_pictures
+from rrzoo.commands.planning import duration, estimate, images_of, substituted
+from rrzoo.config import Recipe
 from rrzoo.recipes import RECIPES, check, recipe
-from rrzoo.store.export import export, export_unlabelled
-from rrzoo.training import checkpoint, run_log
+from rrzoo.training import checkpoint
 
 EPILOG = f"""{textwrap.fill(f"models: {', '.join(RECIPES)}", 118)}
 
@@ -32,6 +23,8 @@ examples:
       trains on other photographs, as many epochs as fit; config and card say so
   %(prog)s --backbone timm:resnet18.a1_in1k --dataset dir:photos
       borrows a backbone from the Hugging Face Hub, and trains a relation head on your pictures in a minute or two
+  %(prog)s --images ~/Pictures --name holiday
+      learns from your own pictures, labels or none, in ten minutes, indexes them, and says how to open the demo
   %(prog)s --dry-run
       says how long the whole zoo would take here
 
@@ -61,10 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe_options.add_argument("--seed", metavar="N", type=int, help="of weights, order and views")
     recipe_options.add_argument("--dataset", metavar="NAME", help="train and measure on another data set")
     borrowing.add_arguments(parser)
+    own_pictures.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Train and export one model, or all; or only say what that would take."""
+    if options.images is not None:
+        own_pictures.train(options)
+        return
+    own_pictures.refuse_without_images(options)
     if options.backbone is not None and options.name is None:
         options.name = borrowing.name_of(options.backbone, options.dataset)
     if options.name is None:
@@ -103,48 +101,14 @@ def train(name: str, options: argparse.Namespace, resume: bool) -> None:
     """Train and export one model."""
     chosen = changed(name, options)
     root = options.zoo or zoo.zoo_root()
-    folder, unfinished = root / name, root / ".runs" / name
-    if folder.exists():
-        raise errors.TrainingError(f"{folder} is already there: delete it to train anew, or choose another --zoo")
+    learning.check_free(root / name)
+    if chosen.dataset.startswith(datasets.FOLDER):
+        learning.check_not_shipped(name, options.replace)
     if note := substituted(name, chosen):
         print(note, flush=True)
-    images, labelled, test = pictures(chosen, options.data)
-    unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding) if labelled else {}
-    print(describe(name, chosen, images, labelled), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
-    if backbones.is_borrowed(chosen.backbone):
-        pretrained, images = borrowing.pretrain(chosen, images, unfinished, resume, options)
-    else:
-        pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
-    kept = dataclasses.replace(chosen, dataset=short_name(chosen.dataset))
-    if labelled is None or test is None:
-        export_unlabelled(name, kept, pretrained, images, folder)
-    else:
-        print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-        model = export(name, kept, pretrained, labelled, test, folder, pretraining=images, unknown=unknown)
-        measured = model.evaluation
-        assert measured is not None  # export measures
-        run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))
-        print(table(name, measured))
-    (unfinished / run_log.LOG).replace(folder / run_log.LOG)
-    shutil.rmtree(unfinished)
-    print(f'{folder} is ready for rrzoo.load("{name}") and for: python -m rrzoo demo --model {name}', flush=True)
-
-
-def pictures(
-    chosen: Recipe, root: Path | None
-) -> tuple[datasets.Dataset, datasets.Dataset | None, datasets.Dataset | None]:
-    """Return the images to learn from, and those with labels that the probe learns from and is measured on, if any."""
-    name, size = chosen.labelled_dataset, None
-    if chosen.dataset.startswith(datasets.FOLDER):
-        size = chosen.image_size
-        images = datasets.load(chosen.dataset, chosen.split, root, decoding, size=size)
-        if images.labels is None and chosen.freeze == "all":
-            return images, None, None
-    test = datasets.load(name, datasets.test_split(name), root, decoding, size=size)
-    images = labelled = datasets.load(chosen.dataset, chosen.split, root, decoding, size=size)
-    if images.labels is None or name != chosen.dataset:  # pre-training needs no labels; the probe does
-        labelled = datasets.load(name, "train", root, decoding, size=size)
-    return images, labelled, test
+    material = learning.material(chosen, options.data)
+    learning.learn(name, chosen, material, root, resume, options)
+    print(f'{root / name} is ready for rrzoo.load("{name}") and for: python -m rrzoo demo --model {name}', flush=True)
 
 
 def changed(name: str, options: argparse.Namespace) -> Recipe:
@@ -154,6 +118,8 @@ def changed(name: str, options: argparse.Namespace) -> Recipe:
     changes |= borrowing.changes(promised, options)
     if options.dataset is not None:  # pre-training, probe and figures, all on that one
         changes |= {"labelled": None, "substitute": None}
+        if options.dataset.startswith(datasets.FOLDER):
+            changes["split"] = "train"
     return at_hand(check(dataclasses.replace(promised, **changes)), options.data)
 
 
@@ -180,101 +146,3 @@ def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float
     if len(names) > 1:
         lines.append(f"  {'in all':<68}{duration(sum(seconds.values())):>10}")
     return "\n".join(lines)
-
-
-def images_of(chosen: Recipe) -> int:
-    """Return how many images a recipe trains on; the data need not be there."""
-    record = CATALOGUE.get(chosen.dataset)
-    known = record.splits.get(chosen.split) if record else None
-    return known or len(datasets.load(chosen.dataset, chosen.split))
-
-
-def estimate(chosen: Recipe) -> float:
-    """Return about how many seconds training takes on this machine, from two steps on clay figures.
-
-    Backbones other than Conv4 take steps of few views, not compiled: an upper bound, and memory stays small.
-    """
-    if not chosen.epochs:
-        return 0.0
-    if chosen.freeze == "all":
-        return borrowing.estimate(chosen) * images_of(chosen)
-    few = chosen
-    if chosen.backbone != "conv4":
-        few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)
-    figures = datasets.load("clay10", "test")
-    figures = dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size))
-    task = pretext.create(few, backbones.create(few.backbone), figures)
-    begun = time.perf_counter()
-    task.start_epoch(0, figures)
-    beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image
-    step = training.TrainStep(task, figures, fast=few is chosen)
-    batch = np.arange(few.batch_size)
-    step(0, batch)  # compiles
-    begun = time.perf_counter()
-    for _ in range(2):
-        step(0, batch)
-    view = (time.perf_counter() - begun) / 2 / (few.batch_size * few.views)
-    return chosen.epochs * images_of(chosen) * (view * chosen.views + beginning)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as minutes or hours."""
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def describe(name: str, chosen: Recipe, images: datasets.Dataset, labelled: datasets.Dataset | None) -> str:
-    """Say in one line what will be done."""
-    text = (
-        f"{name}: {len(images):,} images of {images.description}, {chosen.views} views of each, "
-        f"{chosen.batch_size} images a step, {'at most ' * (chosen.freeze == 'all')}{chosen.epochs} epochs"
-    )
-    if labelled is not None and labelled.name != images.name:
-        text += f"; then a probe on the labels of {len(labelled):,} images of {labelled.description}"
-    return text
-
-
-def substituted(name: str, chosen: Recipe) -> str:
-    """Say in one line that a model's data is not at hand, and what takes its place; "" where nothing does."""
-    promised = RECIPES.get(name)
-    if (
-        promised is None
-        or promised.substitute is None
-        or (chosen.dataset, chosen.split) != (promised.substitute, "train")
-    ):
-        return ""
-    return (
-        f"{name}: the {promised.split} split of {promised.dataset} is not at hand, so the backbone learns from "
-        f"{chosen.dataset} in its place"
-    )
-
-
-def table(name: str, measured: Evaluation) -> str:
-    """Lay the accuracies out as a table."""
-    rows = [(name, measured.linear_probe, measured.paper_probe, measured.knn["20"])]
-    if untrained := measured.untrained:
-        rows += [
-            (
-                "random weights",
-                untrained.random_weights_linear_probe,
-                untrained.random_weights_paper_probe,
-                untrained.random_weights_knn,
-            ),
-            (
-                "raw pixels",
-                untrained.raw_pixels_linear_probe,
-                untrained.raw_pixels_paper_probe,
-                untrained.raw_pixels_knn,
-            ),
-        ]
-    lines = [
-        f"\naccuracy on {measured.images}, n = {measured.seeds}",
-        f"{'':<24}{'linear probe':>14}{'the paper':>14}{'20-NN':>10}",
-    ]
-    for row, probe, paper, knn in rows:
-        lines.append(f"{row:<24}{probe:>14.2%}{percent_or_dash(paper):>14}{knn:>10.2%}")
-    if measured.relation is not None:
-        lines.append(
-            f"relation score, area under ROC: same image {measured.relation.auc_same_image:.3f}, "
-            f"same class {measured.relation.auc_same_class:.3f}"
-        )
-    return "\n".join([*lines, ""])

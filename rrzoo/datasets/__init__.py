@@ -38,47 +38,54 @@ def splits(name: str) -> tuple[str, ...]:
 
 
 def labelled_splits(name: str) -> tuple[str, ...]:
-    """Return the splits that have labels. See `splits`."""
+    """Return the splits that have labels, no image in two of them. See `splits`."""
     if name.startswith(folder.PREFIX):
-        return splits(name)
+        return tuple(split for split in splits(name) if split != folder.ALL)
     record = _record(name)
     return tuple(split for split in record.splits if split not in record.unlabelled)
 
 
 def test_split(name: str) -> str:
-    """Return the split to measure on: the last for a folder. See `splits`."""
-    return splits(name)[-1] if name.startswith(folder.PREFIX) else _record(name).test_split
+    """Return the split to measure on: for a folder with splits of its own the last. See `splits`."""
+    return labelled_splits(name)[-1] if name.startswith(folder.PREFIX) else _record(name).test_split
 
 
 def load(
     name: str,
-    split: str = "train",
+    split: str | None = None,
     root: Path | None = None,
     progress: WrapIterable | None = None,
     skip_broken: bool = False,
     size: int | None = None,
+    most: int | None = None,
 ) -> Dataset:
     """Load one split of a data set.
 
     Args:
         name: one of `names()`; or "dir:" and the path of a folder of images, where the first folder below it is the
-            class of an image, and folders called train, val and test are splits.
-        split: one of `splits(name)`.
+            class of an image, and folders called train, val and test are splits. Of a folder without these, a fifth
+            of each class's images, at most 2,000 in all, are the split test, drawn by a hash of their paths.
+        split: one of `splits(name)`; default: train, or of a folder without splits of its own all images.
         root: folder that holds the data set's own folder; default `data_root()`. clay10 and "dir:" need none.
         progress: wraps the files that are decoded, given their number; for a progress bar.
         skip_broken: leave out image files that can't be read; `Dataset.skipped` and the description count them.
         size: px; of a folder, scale images to squares of this side.
+        most: of a folder, take so many images at most, drawn by a hash of their paths.
 
     Raises:
         errors.DatasetError: it is unknown, absent, incomplete, or holds a broken image.
     """
-    if split not in (known := splits(name)):
+    known = splits(name)
+    split = split or (folder.ALL if folder.ALL in known else "train")
+    if split not in known:
         raise errors.DatasetError(f"{name} has no split {split!r}: {errors.choices(split, known)}")
-    how = Decoding(progress, skip_broken, size)
+    how = Decoding(progress, skip_broken, size, most)
     if name.startswith(folder.PREFIX):
         dataset = folder.load(_path(name), split, how)
-    elif size is not None:
-        raise errors.DatasetError(f"size is {size}: the images of {name} have one size; it is for folders (dir:...)")
+    elif size is not None or most is not None:
+        raise errors.DatasetError(
+            f"size is {size}, most is {most}: both are for folders (dir:...), and the images of {name} have one size"
+        )
     else:
         record = _record(name)
         dataset = record.load(record, split, data_root() if root is None else Path(root), how)

@@ -49,8 +49,7 @@ def decode(folder: Path, files: list[Path], how: Decoding, size: tuple[int, int]
         errors.DatasetError: a file can't be read or is of another size (the message names it) and is not to be
             skipped; none can be read; or the cache can't be written.
     """
-    place = f"{folder.parent.name}-{folder.name}-{_hash([str(folder.resolve()), str(how.square), str(size)])[:8]}"
-    entry = cache_root() / f"{place}-{_fingerprint(folder, files)}"
+    place, entry = _place(folder, files, how, size)
     found = _open(entry)
     if found is None:
         try:
@@ -70,6 +69,17 @@ def decode(folder: Path, files: list[Path], how: Decoding, size: tuple[int, int]
     if found.skipped and not how.skip_broken:
         raise _broken(found.skipped[0])
     return found
+
+
+def holds(folder: Path, files: list[Path], how: Decoding) -> bool:
+    """Say whether files below `folder` are decoded already, as for `decode`."""
+    return _open(_place(folder, files, how, None)[1]) is not None
+
+
+def _place(folder: Path, files: list[Path], how: Decoding, size: tuple[int, int] | None) -> tuple[str, Path]:
+    """Return how the names of a folder's entries begin, and the entry of these files as they are now."""
+    place = f"{folder.parent.name}-{folder.name}-{_hash([str(folder.resolve()), str(how.square), str(size)])[:8]}"
+    return place, cache_root() / f"{place}-{_fingerprint(folder, files)}"
 
 
 def _open(entry: Path) -> Decoded | None:

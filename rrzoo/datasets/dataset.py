@@ -54,6 +54,7 @@ class Decoding:
     progress: WrapIterable | None = None  # wraps the files; for a progress bar
     skip_broken: bool = False  # leave out what can't be read, instead of an error
     square: int | None = None  # px: scale images to squares of this side
+    most: int | None = None  # of a folder's files, take so many at most, drawn by a hash of their paths
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,10 @@ def refusal(model: Model, picture: np.ndarray) -> str:
 
 def card_text(model: Model) -> str:
     """Return the model's card without the front matter that the Hub reads, as Markdown."""
-    evaluations = {} if model.folder is None else evaluation_file.known(model.folder, model.config)
-    return card.render(model.config, evaluations).split("---\n", 2)[2]
+    place = model.folder
+    evaluations = {} if place is None else evaluation_file.known(place, model.config)
+    without_labels = None if place is None else evaluation_file.without_labels(place, model.config)
+    return card.render(model.config, evaluations, without_labels).split("---\n", 2)[2]
 
 
 def model_choices() -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from rrzoo import views
-from rrzoo.config import RelationQuality
+from rrzoo.config import CalibrationBin, RelationQuality
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation.calibration import calibration
 from rrzoo.images import limit_detail
@@ -72,15 +72,21 @@ def view_pair_scores(model: Model, test: Dataset) -> tuple[np.ndarray, np.ndarra
 def measure(model: Model, test: Dataset, features: np.ndarray) -> RelationQuality:
     """Measure the relation head on a test split, given its features, float (N, D)."""
     scores, same_class = random_pair_scores(model, features, test.require_labels())
-    positive, negative = view_pair_scores(model, test)
-    truth = np.arange(len(positive) + len(negative)) < len(positive)
-    error, bins = calibration(np.concatenate([positive, negative]).astype(np.float64), truth, BINS)
+    same_image, error, bins = measure_views(model, test)
     return RelationQuality(
-        auc_same_image=auc(positive, negative),
+        auc_same_image=same_image,
         auc_same_class=auc(scores[same_class], scores[~same_class]),
         calibration_error=error,
         calibration=bins,
     )
+
+
+def measure_views(model: Model, test: Dataset) -> tuple[float, float, tuple[CalibrationBin, ...]]:
+    """Return, of pairs of fresh views, the area under ROC, the expected calibration error, and its bins; no labels."""
+    positive, negative = view_pair_scores(model, test)
+    truth = np.arange(len(positive) + len(negative)) < len(positive)
+    error, bins = calibration(np.concatenate([positive, negative]).astype(np.float64), truth, BINS)
+    return auc(positive, negative), error, bins
 
 
 def rescorer(model: Model, features: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

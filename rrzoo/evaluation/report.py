@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from rrzoo.config import CalibrationBin, Evaluation, FineTuned, MeanStd, ModelConfig, Training
+from rrzoo.config import (
+    CalibrationBin,
+    Evaluation,
+    FineTuned,
+    MeanStd,
+    ModelConfig,
+    Training,
+    WithoutLabels,
+)
 
 KINDS = {"map": "mean average precision"}  # of retrieval measures; the others' names are words already
 PROBE = "linear probe"
@@ -151,6 +159,36 @@ def _relation(evaluation: Evaluation) -> dict[str, str]:
     if relation.calibration_error is not None:
         figures["calibration error"] = relation.calibration_error
     return {f"relation score, {name}": f"{value:.3f}" for name, value in figures.items()}
+
+
+def without_labels(measured: WithoutLabels) -> dict[str, str]:
+    """Return what was measured without labels: what it is -> its value."""
+    figures = {}
+    if measured.auc_same_image is not None and measured.calibration_error is not None:
+        figures["two views of one picture told from views of two, AUC"] = f"{measured.auc_same_image:.3f}"
+        figures["the same pairs, calibration error"] = f"{measured.calibration_error:.3f}"
+    figures[f"the other half of a picture found first, among {measured.images:,}"] = percent(measured.half_found)
+    figures["uniformity of the embeddings"] = f"{measured.uniformity:.2f}"
+    return figures
+
+
+def section_without_labels(measured: WithoutLabels) -> str:
+    """Return the section of a model's card on what was measured without labels."""
+    lines = "\n".join(f"| {name} | {value} |" for name, value in without_labels(measured).items())
+    text = f"""## What was measured without labels
+
+Of {measured.data}: {measured.images:,} images that the model has not learnt from.
+Nobody has said what they show, so there is no accuracy.
+
+| | |
+|---|---|
+{lines}
+
+Of a picture's left half, the right halves of all are ranked by cosine similarity. Uniformity (Wang & Isola 2020, arXiv
+2005.10242) is the logarithm of the mean of exp(-2 d^2) over all pairs, d the distance of unit embeddings: 0 where all
+are alike.
+"""
+    return text + ("\n" + _calibration(measured.calibration) if measured.calibration else "")
 
 
 def _calibration(bins: Iterable[CalibrationBin]) -> str:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from rrzoo import weights
-from rrzoo.config import BorrowedWeights, Evaluation, ModelConfig, Training
+from rrzoo.config import BorrowedWeights, Evaluation, ModelConfig, Training, WithoutLabels
 from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import report
 from rrzoo.recipes import RECIPES
@@ -13,12 +13,17 @@ from rrzoo.store import card_probe, card_training
 HUB_DATASETS = {name: record.hub for name, record in CATALOGUE.items() if record.hub}  # where the Hub has them
 
 
-def render(config: ModelConfig, evaluations: Mapping[str, Evaluation] | None = None) -> str:
+def render(
+    config: ModelConfig,
+    evaluations: Mapping[str, Evaluation] | None = None,
+    without_labels: WithoutLabels | None = None,
+) -> str:
     """Return the model card, Markdown with the metadata that the Hugging Face Hub reads.
 
     Args:
         config: of the model.
         evaluations: what was measured of it, by data set.
+        without_labels: what was measured of it without any.
     """
     evaluations = evaluations or {}
     own = next((one for one in evaluations.values() if one.shipped_probe), None)
@@ -27,6 +32,8 @@ def render(config: ModelConfig, evaluations: Mapping[str, Evaluation] | None = N
         parts.append(_relation_scores(config, own))
     if own:
         parts += card_probe.sections(config.name, own, evaluations, config.architecture.classes)
+    if without_labels:
+        parts.append(report.section_without_labels(without_labels))
     if details := report.section(evaluations, config.training):
         parts.append(details)
     parts.append(_limits(config, measured=bool(evaluations)))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from rrzoo import errors, files, records
-from rrzoo.config import EVALUATION_FORMAT, Evaluation, Evaluations, ModelConfig
+from rrzoo.config import EVALUATION_FORMAT, Evaluation, Evaluations, ModelConfig, WithoutLabels
 from rrzoo.store import card, format_1, model_folder
 from rrzoo.store.model_folder import CARD, EVALUATION, MANIFEST, WEIGHTS
 
@@ -33,11 +33,21 @@ def known(folder: Path, config: ModelConfig) -> dict[str, Evaluation]:
     These figures are history, and no reason to refuse a model: those of other weights, of a format that only newer
     versions read, or damaged ones are not known.
     """
-    try:
-        evaluations = read(folder, config)
-    except errors.ModelFolderError:
-        return {}
+    evaluations = _known(folder, config)
     return {} if evaluations is None else evaluations.evaluations
+
+
+def without_labels(folder: Path, config: ModelConfig) -> WithoutLabels | None:
+    """Return what was measured without labels, as far as that is known: see `known`."""
+    evaluations = _known(folder, config)
+    return None if evaluations is None else evaluations.without_labels
+
+
+def _known(folder: Path, config: ModelConfig) -> Evaluations | None:
+    try:
+        return read(folder, config)
+    except errors.ModelFolderError:
+        return None
 
 
 def own(folder: Path, config: ModelConfig) -> Evaluation | None:
@@ -99,9 +109,10 @@ def _write(
     try:
         there = (folder / CARD).exists()
         present = files.content(folder / CARD, records.MOST_BYTES).decode() if there else None
-        cards = (None, card.render(config, before.evaluations if before else {}), card.render(config))
+        known = card.render(config, before.evaluations, before.without_labels) if before else None
+        cards = (None, known, card.render(config))
         if present in cards:
-            content[CARD] = card.render(config, evaluations.evaluations)
+            content[CARD] = card.render(config, evaluations.evaluations, evaluations.without_labels)
         for name, one in content.items():
             files.write(folder / name, one)
     except (OSError, UnicodeDecodeError) as problem:

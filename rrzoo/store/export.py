@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rrzoo import datasets
-from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained
+from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained, WithoutLabels
 from rrzoo.datasets import Dataset
 from rrzoo.environment import machine, versions
 from rrzoo.evaluation import (
@@ -21,19 +21,19 @@ from rrzoo.evaluation import (
     recognition,
     relation_scores,
     whitening,
+    without_labels,
 )
+from rrzoo.evaluation.untrained import measure_untrained
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery
-from rrzoo.images import ImageArray, to_square
+from rrzoo.images import ImageArray
 from rrzoo.model import Model
 from rrzoo.store.load import load
 from rrzoo.store.save import save
 from rrzoo.training import Pretrained
 
 MOST_RELATION_BYTES = 8_000_000  # of features for re-ranking, beside those for searching, in a gallery that ships
-RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long
-MOST_PAIRED = 5000  # images without labels whose random pairs are scored
-RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
+MOST_FITTED = 5000  # images without labels that the embedding is fitted to
 
 
 def export(
@@ -101,35 +101,44 @@ def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
     return Gallery.build(model, [train, test], rerank=relation <= MOST_RELATION_BYTES)
 
 
-def export_unlabelled(name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, folder: Path) -> Model:
-    """Write the model folder of what was learnt from images without labels: no probe, and nothing to measure it by.
+def export_unlabelled(
+    name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, test: Dataset, folder: Path
+) -> tuple[Model, WithoutLabels]:
+    """Measure what was learnt from images without labels, and write the model folder, which has no probe.
 
     Args:
         name: of the model.
         recipe: that was followed.
-        pretrained: what was learnt, a relation head among it.
+        pretrained: what was learnt.
         images: that it was learnt from.
+        test: others, all of one size, to measure it on.
         folder: to be made.
 
     Returns:
-        the model as it was written.
+        the model as it was written, and what was measured.
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
+        errors.ArgumentError: the recipe's embedding_size is more than the images have directions.
     """
     model = _model(name, recipe, pretrained, images, ())
-    some = np.random.default_rng(0).permutation(len(images))[:MOST_PAIRED]
-    features = model.extract(images.images[np.sort(some)])
     if model.embedding is not None:
-        _set(model.embedding, *whitening.fit(features.pooled, model.embedding.out_features))
+        some = np.random.default_rng(0).permutation(len(images))[:MOST_FITTED]
+        pooled = model.extract(images.images[np.sort(some)]).pooled
+        _set(model.embedding, *whitening.fit(pooled, model.embedding.out_features))
+    random_pair_scores: tuple[float, ...] = ()
+    if model.has_relation_head:
+        relation = model.extract(test.images).relation
+        random_pair_scores = _percentiles(model, relation, np.zeros(len(relation), np.int64))
     model.config = ModelConfig(
         name=name,
         architecture=model.config.architecture,
         training=_training(recipe, pretrained, images, images),
-        random_pair_scores=_percentiles(model, features.relation, np.zeros(len(some), np.int64)),
+        random_pair_scores=random_pair_scores,
     )
-    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")))
-    return load(folder)
+    measured = without_labels.measure(model, test)
+    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), without_labels=measured)
+    return load(folder), measured
 
 
 def _model(name: str, recipe: Recipe, pretrained: Pretrained, source: Dataset, classes: tuple[str, ...]) -> Model:
@@ -156,28 +165,6 @@ def _percentiles(model: Model, features: np.ndarray, labels: np.ndarray) -> tupl
     """Return the 0th to 100th percentile of the relation scores of random pairs."""
     scores, _ = relation_scores.random_pair_scores(model, features, labels)
     return tuple(float(f"{score:.6g}") for score in np.percentile(scores, np.arange(101)))
-
-
-def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
-    """Measure random weights of a recipe's backbone, and raw pixels, as a model is measured: a minute on CIFAR-10."""
-    options = recipe.changed | {"embedding_size": None}
-    architecture = Architecture(recipe.backbone, recipe.model_size, train.mean, train.std, **options)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        random = Model(ModelConfig("random-weights", architecture))
-    labels, test_labels = train.require_labels(), test.require_labels()
-    seen, test_seen = random.extract(train.images), random.extract(test.images)
-    features = seen.pooled, labels, test_seen.pooled, test_labels
-    side = min(recipe.image_size, RAW_PIXEL_SIDE)
-    pixels = _pixels(train.images, side), labels, _pixels(test.images, side), test_labels
-    return Untrained(
-        random_weights_linear_probe=probes.linear_probe_accuracy(*features, l2=probes.choose_l2(*features[:2])),
-        random_weights_knn=neighbours.knn_accuracy(*features),
-        random_weights_paper_probe=probes.adam_probe_accuracy(seen.relation, labels, test_seen.relation, test_labels),
-        raw_pixels_linear_probe=probes.linear_probe_accuracy(*pixels, RAW_PIXEL_ITERATIONS),
-        raw_pixels_knn=neighbours.knn_accuracy(*pixels),
-        raw_pixels_paper_probe=probes.adam_probe_accuracy(*pixels),
-    )
 
 
 def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Dataset) -> Training:
@@ -242,8 +229,3 @@ def _evaluate(
         knn={str(k): neighbours.knn_accuracy(unit, labels, test_unit, test_labels, k)},
         relation=relation_scores.measure(model, test, test_features.relation) if model.has_relation_head else None,
     )
-
-
-def _pixels(images: ImageArray, size: int) -> np.ndarray:
-    """Return images as rows of floats, (N, 3 * size * size), 0 to 1."""
-    return to_square(images, size).reshape(len(images), -1).astype(np.float32) / 255

@@ -8,7 +8,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from rrzoo import errors, files, records
-from rrzoo.config import Evaluation, Evaluations, PackagedWeights
+from rrzoo.config import Evaluation, Evaluations, PackagedWeights, WithoutLabels
 from rrzoo.gallery import Gallery, storage
 from rrzoo.model import Model
 from rrzoo.store import card, format_1, golden, model_folder
@@ -20,6 +20,7 @@ def save(
     gallery: Gallery | None = None,
     evaluation: Evaluation | None = None,
     packaged: PackagedWeights | None = None,
+    without_labels: WithoutLabels | None = None,
 ) -> None:
     """Write a model folder, whole or not at all.
 
@@ -29,6 +30,7 @@ def save(
         gallery: of this model, if it shall have one.
         evaluation: what was measured of these very weights, if anything was.
         packaged: where the weights of the backbone are, which the folder then leaves out; default: all are in it.
+        without_labels: what was measured of these very weights without labels, if anything was.
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already, or it can't be written.
@@ -44,10 +46,11 @@ def save(
         model_folder.CONFIG: records.to_json(config),
         model_folder.WEIGHTS: weights,
         model_folder.GOLDEN: outputs,
-        model_folder.CARD: card.render(config, evaluations),
+        model_folder.CARD: card.render(config, evaluations, without_labels),
     }
-    if evaluations:
-        content[model_folder.EVALUATION] = records.to_json(Evaluations(files.sha256(weights), evaluations))
+    if evaluations or without_labels:
+        measured = Evaluations(files.sha256(weights), evaluations, without_labels)
+        content[model_folder.EVALUATION] = records.to_json(measured)
     try:
         with files.new_folder(folder) as unfinished:
             for name, one in content.items():

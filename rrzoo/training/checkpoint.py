@@ -49,6 +49,23 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
         ) from None
 
 
+def recipe_of(run: Path) -> Recipe:
+    """Return the recipe that a run was started with.
+
+    Raises:
+        errors.TrainingError: it has no checkpoint that can be read.
+    """
+    if not (run / CHECKPOINT).exists():
+        raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
+    try:
+        with safe_open(run / CHECKPOINT, "pt") as file:
+            return from_dict(Recipe, json.loads(file.metadata()["recipe"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
+        raise errors.TrainingError(
+            f"{run / CHECKPOINT} can't be read ({problem}): delete {run} to start anew"
+        ) from None
+
+
 def load(run: Path, step: TrainStep) -> tuple[int, float]:
     """Go on from the checkpoint of a run; return how many epochs are done and the seconds they took.
 

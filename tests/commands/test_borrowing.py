@@ -64,7 +64,7 @@ def test_pictures_without_labels(run_command: Run, file: Path, tmp_path: Path, r
         Image.fromarray(smooth_image(random, 40, 50)).save(tmp_path / "photos" / f"{number}.png")
     done = run_command(
         *("train", "--backbone", "timm:test_efficientnet", "--weights", file, "--dataset", "dir:photos"),
-        *("--image-size", "32", "--views", "3", "--epochs", "2", "--batch-size", "16"),
+        *("--image-size", "32", "--views", "3", "--epochs", "20", "--batch-size", "16"),
     )
     assert done.status == 0, done.err
     model = rrzoo.load("test_efficientnet-photos")

@@ -162,7 +162,7 @@ def test_a_folder_without_classes_and_one_with_splits(tmp_path: Path, random: np
     for name in ("plain/a.png", "plain/b.png", "split/train/x/a.png", "split/train/y/a.png", "split/test/y/b.png"):
         write(tmp_path / name, smooth_image(random, 10, 10))
     assert datasets.load(f"dir:{tmp_path}/plain").labels is None
-    assert datasets.splits(f"dir:{tmp_path}/plain") == ("train",)
+    assert datasets.splits(f"dir:{tmp_path}/plain") == ("train", "test", "all")
     name = f"dir:{tmp_path}/split"
     assert datasets.splits(name) == ("train", "test")
     assert datasets.test_split(name) == "test"

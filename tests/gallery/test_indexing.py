@@ -17,8 +17,9 @@ from rrzoo import datasets, errors, training, zoo
 from rrzoo.__main__ import main
 from rrzoo.config import Recipe
 from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.evaluation.untrained import measure_untrained
 from rrzoo.features import Features
-from rrzoo.store.export import export, measure_untrained
+from rrzoo.store.export import export
 
 
 @pytest.fixture

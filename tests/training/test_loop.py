@@ -20,7 +20,7 @@ import rrzoo
 from conftest import REAL_DATA, REPOSITORY, Outcome, need, run_python, smooth_image, write_cifar10
 from rrzoo import datasets, errors, images, pretext, recipes, training
 from rrzoo.backbones import create
-from rrzoo.commands import train
+from rrzoo.commands import planning, train
 from rrzoo.config import Architecture, ModelConfig, Recipe, Training
 from rrzoo.datasets import Dataset
 from rrzoo.kernels import conv4
@@ -231,7 +231,7 @@ def test_script_trains_on_another_data_set_as_long_as_it_may(
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].pretext in pretext.TASKS])
 def test_every_recipe_takes_a_few_steps_and_says_what_it_would_cost(name: str) -> None:
-    seconds = train.estimate(RECIPES[name])
+    seconds = planning.estimate(RECIPES[name])
     assert math.isfinite(seconds)
     assert (seconds > 60) == (RECIPES[name].pretext != "random")
 

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 from rrzoo import errors, zoo
-from rrzoo.commands.progress import image_bar, mover, print_skipped, resumer
-from rrzoo.gallery import Gallery
+from rrzoo.commands.printing import printable
+from rrzoo.commands.progress import image_bar, mover, print_skipped, print_some, resumer
+from rrzoo.gallery import Gallery, shelf
 from rrzoo.gallery.duplicates import Copy, CopyGroup, evidence
 from rrzoo.gallery.duplicates.page import describe, link, write_page
 
@@ -43,9 +44,10 @@ def run(options: argparse.Namespace) -> None:
     evidence.judge_of(model.fingerprint).threshold(options.precision)  # refused now, not after the work
     if options.links and os.path.lexists(options.links):
         raise errors.ArgumentError(f"{options.links} is there already: name a new folder for the links")
-    saved = zoo.gallery_folder(model.name, options.folder.resolve().name)
+    galleries = zoo.gallery_folder(model.name, "")
+    saved = galleries / shelf.name_for(galleries, options.folder)
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(model, options.folder, saved, resumer(bar), skip_broken=True)
+        gallery = Gallery.index_folder(model, options.folder, saved, resumer(bar))
     with image_bar("comparing") as bar:
         groups = gallery.duplicates(options.precision, options.folder, mover(bar))
     if options.html:
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace) -> None:
         _print_table(groups, len(gallery))
     with contextlib.redirect_stdout(sys.stderr):  # standard output holds the groups alone
         print_skipped(gallery.skipped)
+        print_some(gallery.notes)
 
 
 def _record(copy: Copy) -> dict[str, object]:
@@ -77,7 +80,7 @@ def _print_table(groups: list[CopyGroup], count: int) -> None:
     for number, group in enumerate(groups, 1):
         print(f"{number}: {len(group.copies)} pictures")
         for copy in group.copies:
-            mark, name = "keep" if copy is group.best else "", copy.source
-            print(f"  {mark:4}  {name if name.isprintable() else ascii(name)}  {describe(copy)}")
+            mark = "keep" if copy is group.best else ""
+            print(f"  {mark:4}  {printable(copy.source)}  {describe(copy)}")
     more = sum(len(group.copies) - 1 for group in groups)
     print(f"{count:,} pictures, {len(groups):,} groups, {more:,} beside the best of each; nothing was deleted")

@@ -18,12 +18,12 @@ import numpy as np
 from rrzoo import backbones, datasets, errors, weights, zoo
 from rrzoo.commands import borrowing, learning
 from rrzoo.commands.pace import that_fit
-from rrzoo.commands.progress import decoding, image_bar, print_skipped, resumer
+from rrzoo.commands.progress import decoding, image_bar, print_skipped, print_some, resumer
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset, cache
 from rrzoo.datasets import folder as folders
 from rrzoo.datasets.dataset import Decoding, in_words
-from rrzoo.gallery import Gallery
+from rrzoo.gallery import Gallery, shelf
 from rrzoo.recipes import check, own_pictures
 from rrzoo.store import model_folder
 
@@ -237,10 +237,12 @@ def check_different(images: Dataset, test: Dataset) -> int:
 
 def index(name: str, source: Path, root: Path, options: argparse.Namespace) -> None:
     """Index the pictures with their model, and say how to open the demo on them."""
-    title = source.resolve().name
+    galleries = root / zoo.gallery_folder(name, "").relative_to(zoo.zoo_root())
+    title = shelf.name_for(galleries, source)
+    saved = galleries / title
     with image_bar("indexing") as bar:
-        saved = root / zoo.gallery_folder(name, title).relative_to(zoo.zoo_root())
-        gallery = Gallery.index_folder(zoo.load(f"dir:{root / name}"), source, saved, resumer(bar), skip_broken=True)
+        gallery = Gallery.index_folder(zoo.load(f"dir:{root / name}"), source, saved, resumer(bar))
+    print_some(gallery.notes)
     print(
         f"{root / name} is the model ({model_folder.CARD} says what was measured), {saved} the gallery of "
         f"{len(gallery):,} pictures"

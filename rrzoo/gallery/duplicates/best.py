@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from rrzoo import errors, images
 from rrzoo.gallery.duplicates.looks import inside_frame
@@ -59,7 +59,7 @@ def _shown(path: Path) -> tuple[int, int] | None:
     """Return width and height as a viewer shows them: `images.read` may make large JPEGs smaller."""
     try:
         with Image.open(path, formats=images.FORMATS) as opened:
-            on_its_side = opened.getexif().get(images.ORIENTATION) in ORIENTATIONS_ON_THE_SIDE
+            on_its_side = opened.getexif().get(ExifTags.Base.Orientation) in ORIENTATIONS_ON_THE_SIDE
             return (opened.height, opened.width) if on_its_side else (opened.width, opened.height)
     except images.DECODING:
         return None

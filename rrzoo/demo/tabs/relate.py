@@ -1,6 +1,7 @@
 """The tab Relate: the relation scores of a few pictures."""
 
 import functools
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -50,12 +51,15 @@ def relate_tab(context: Context) -> gr.Tab:
             return drawing.notice(f"Choose 2 to {MOST_RELATED} pictures, or click an example below them."), ""
         return matrix_of(pictures, model_name, (0, 1))
 
+    def open_tab(pictures: list[np.ndarray], model_name: str, opened: bool) -> tuple[Any, Any, bool]:
+        """Relate the pictures that the tab begins with: only now, as that may take seconds that the page would wait."""
+        return (gr.skip(), gr.skip(), True) if opened else (*relate_all(pictures, model_name), True)
+
     def relate_pair(pictures: list[np.ndarray], model_name: str, event: gr.EventData) -> tuple[str, str]:
         number = clicked_index(event, range(len(pictures) ** 2))
         return matrix_of(pictures, model_name, divmod(number, len(pictures)))
 
     pairs = example_pairs(context.figures)
-    start = relate_all(next(iter(pairs.values())), context.default)
     tab = gr.Tab("Relate", id="relate")
     with tab, gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -78,11 +82,13 @@ def relate_tab(context: Context) -> gr.Tab:
                 "its belief that a pair is of the first kind."
             )
         with gr.Column(scale=3, min_width=320):
-            matrix = clickable(start[0], "matrix")
-            detail = drawing_html(start[1], "verdict")
+            matrix = clickable("", "matrix")
+            detail = drawing_html("", "verdict")
+            opened = gr.State(False)
     for button, pictures in buttons.items():
         button.click(functools.partial(list, pictures), None, related, api_visibility="private", show_progress="hidden")
     inputs, outputs = [related, context.model_choice], [matrix, detail]
+    tab.select(errors_as_toasts(open_tab), [*inputs, opened], [*outputs, opened], api_visibility="private")
     # "change" alone comes with every way: drop, paste, remove one, clear, example
     gr.on(
         [related.change, context.model_choice.change],

@@ -50,7 +50,7 @@ class Context:
 
     def examples(self, target: gr.Image, elem_id: str) -> None:
         """Offer the clay figures; a click puts one into `target`."""
-        gr.Markdown("Or choose a clay figure:", elem_classes="hint")
+        gr.Markdown("Or choose a clay figure:", elem_classes=["hint", "examples"])
         one_each = self.figures[: len(self.class_names)]
         markup = drawing.grid(one_each, [f"clay {name}" for name in self.class_names], "Clay figures", small=True)
 
@@ -58,6 +58,7 @@ class Context:
             return one_each[clicked_index(event, one_each)]
 
         grid = clickable(markup, elem_id)
+        grid.elem_classes.append("examples")
         grid.click(errors_as_toasts(choose), None, target, api_visibility="private", show_progress="hidden")
 
     def verdict(self, model_name: str, left: np.ndarray, right: np.ndarray) -> tuple[str, float]:

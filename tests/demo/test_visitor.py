@@ -67,7 +67,7 @@ def test_search_click_and_re_rank(page: Page, figures: list[Path], model: rrzoo.
 
 def test_any_two_pictures_of_the_page_are_compared(page: Page, model: rrzoo.Model) -> None:
     comparison = page.locator("#comparison")
-    page.get_by_label("picks it: two picked give their relation score").check()
+    page.get_by_label("compare it with another picture").check()
     expect(comparison).to_contain_text("Click any two pictures")
     page.locator("#hits button").nth(2).click()
     expect(comparison).to_contain_text("Now click another")
@@ -270,6 +270,19 @@ def test_every_tab_fits_a_phone(page: Page, server: str, theme: str) -> None:
         expect(page.locator("[role=tabpanel]:visible").first).to_be_visible()
         expect(page.locator(f"[data-tab-id={name}]").first).to_have_attribute("aria-selected", "true")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+
+
+def test_on_a_phone_the_answer_is_seen_without_scrolling(page: Page, server: str, figures: list[Path]) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name, query, answer in (("search", "query", "#hits button"), ("classify", "subject", "#probabilities")):
+        tab(page, server, name)
+        remove_picture(page, query)
+        upload(page, query, figures[2])
+        first = page.locator(answer).first
+        expect(first).to_be_visible()
+        box = first.bounding_box()
+        assert box is not None
+        assert box["y"] + min(box["height"], 100) < 844, name
 
 
 def test_names_for_those_who_do_not_see_the_page(page: Page, server: str) -> None:

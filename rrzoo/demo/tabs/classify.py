@@ -45,7 +45,7 @@ def classify_tab(context: Context) -> gr.Tab:
 
     start = explain(context.figures[TRUCK], context.default)
     tab = gr.Tab("Classify", id="classify")
-    with tab, gr.Row():
+    with tab, gr.Row(elem_classes="answer-first"):
         with gr.Column(scale=2, min_width=320):
             subject = picture_input("Picture to classify", "subject", context.figures[TRUCK])
             context.examples(subject, "classify-examples")

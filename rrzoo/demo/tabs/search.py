@@ -11,7 +11,7 @@ from rrzoo.demo.components import clickable, clicked_index, drawing_html, errors
 from rrzoo.demo.context import HITS, MOST_HITS, Context, hits_grid
 from rrzoo.demo.examples import HORSE
 
-SEARCH_WITH_IT, COMPARE = "searches with it", "picks it: two picked give their relation score"
+SEARCH_WITH_IT, COMPARE = "search with it", "compare it with another picture"
 
 RERANK = "sorts the 100 nearest pictures by relation score"
 NO_RERANK = "this model's gallery holds no features for a relation head"
@@ -80,7 +80,7 @@ def search_tab(context: Context) -> gr.Tab:
     can_rerank = context.get_model(context.default)[1].can_rerank
     start = search(context.figures[HORSE], HITS, False, context.default, None)
     tab = gr.Tab("Search", id="search")
-    with tab, gr.Row():
+    with tab, gr.Row(elem_classes="answer-first"):
         with gr.Column(scale=2, min_width=320):
             query = picture_input("Picture to search with", "query", context.figures[HORSE])
             context.examples(query, "search-examples")
@@ -104,11 +104,11 @@ def search_tab(context: Context) -> gr.Tab:
                     )
                     count = gr.Slider(1, MOST_HITS, HITS, step=1, label="Number of results")
                 with gr.Column(min_width=260):
-                    mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture")
+                    mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="Click a picture to")
                     other = gr.Dropdown(
                         [("no other model", ""), *about.model_choices()],
                         value="",
-                        label="Beside it, the results of",
+                        label="Show the results of another model, too",
                         elem_id="other",
                         visible=len(about.model_choices()) > 1,
                     )

@@ -5,6 +5,7 @@ to the disk, too. Whatever ends the process or the machine, no name ever stands 
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -118,6 +119,8 @@ def lock(path: Path) -> Iterator[None]:
 
 def _make(folder: Path) -> None:
     """Make a folder and those above it that are not there, and bring their names to the disk."""
+    if folder.is_file():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if not folder.is_dir():
         _make(folder.parent)
         folder.mkdir(exist_ok=True)

@@ -1,12 +1,14 @@
 """What the demo says of models: sentences and tables made from their configs."""
 
 import html
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from rrzoo import errors, zoo
 from rrzoo.config import Training
-from rrzoo.gallery import Gallery, Vote
+from rrzoo.gallery import Gallery, Hit, Vote
 from rrzoo.model import Model
 from rrzoo.store import card, evaluation_file, model_folder
 
@@ -53,6 +55,14 @@ def search_summary(model: Model, gallery: Gallery, rerank: bool) -> str:
         return text
     median, high = np.percentile(random, (50, 99))
     return f"{text}. Half of all pairs of these pictures have more than {median:.2f}, 1% more than {high:.2f}."
+
+
+def labels_found(gallery: Gallery, hits: Sequence[Hit]) -> str:
+    """Say what the nearest pictures show of a gallery whose pictures are not at hand, as Markdown."""
+    counts = Counter(hit.label for hit in hits if hit.label)
+    found = ", ".join(f"{html.escape(label)} {count}" for label, count in counts.most_common())
+    of = html.escape(gallery.description or "the gallery")
+    return f"Of the {len(gallery):,} pictures of {of}, which are not shown, the nearest {len(hits)} are: **{found}**."
 
 
 def vote(gallery: Gallery, vote: Vote) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.demo import drawing, relating
 from rrzoo.demo.components import clickable, clicked_index, errors_as_toasts
+from rrzoo.demo.examples import clay_gallery
 from rrzoo.gallery import Gallery, Hit
 from rrzoo.model import Model
 
@@ -45,8 +46,18 @@ class Context:
         """
         if not 1 <= k <= MOST_HITS:
             raise errors.ArgumentError(f"k is {k}: ask for 1 to {MOST_HITS} results")
-        (hits,) = self.get_model(model_name)[1].search(picture, int(k), rerank)
+        (hits,) = self.searched(model_name)[0].search(picture, int(k), rerank)
         return hits
+
+    def searched(self, model_name: str) -> tuple[Gallery, str]:
+        """Return what a visitor searches in: a model's gallery or, where its pictures are not at hand, clay figures.
+
+        The second is a sentence that says so, empty where there is nothing to say.
+        """
+        model, gallery = self.get_model(model_name)
+        if not gallery.no_pictures:
+            return gallery, ""
+        return clay_gallery(model), f"These are clay figures, since {gallery.no_pictures}"
 
     def examples(self, target: gr.Image, elem_id: str) -> None:
         """Offer the clay figures; a click puts one into `target`."""

@@ -1,9 +1,15 @@
 """The clay figures that the page opens with and offers."""
 
+import functools
+
 import numpy as np
 
 from rrzoo import datasets
+from rrzoo.gallery import Gallery
+from rrzoo.model import Model
 
+CLAY = "clay figures"
+SHOWN = 250  # of them, where the pictures of a gallery are not at hand: few enough for their features to be computed
 HORSE, TRUCK = 6, 9  # places of the figures that the page opens with
 
 
@@ -23,3 +29,14 @@ def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
         "A figure and its mirror image": [horse, mirror_image],
         "Four clay figures": [horse, deer, truck, ship],
     }
+
+
+@functools.lru_cache(maxsize=8)
+def clay_gallery(model: Model) -> Gallery:
+    """Return clay figures of all classes as a gallery of a model."""
+    clay = datasets.load("clay10", "test")
+    rows = np.arange(0, len(clay), len(clay) // SHOWN)
+    labels = [clay.classes[label] for label in clay.require_labels()[rows]]
+    gallery = Gallery.from_images(model, list(clay.images[rows]), labels)
+    gallery.description = CLAY
+    return gallery

@@ -5,8 +5,9 @@ import html
 
 import numpy as np
 
-from rrzoo import datasets, errors
+from rrzoo import errors
 from rrzoo.demo import drawing
+from rrzoo.demo.examples import CLAY, clay_gallery
 from rrzoo.demo.learning import random_views
 from rrzoo.evaluation.explain import relation_maps
 from rrzoo.gallery import Gallery
@@ -102,13 +103,7 @@ def _reference(model: Model, gallery: Gallery) -> tuple[Gallery, str]:
     """Return pictures to set a score against, and what they are: the gallery's, or clay figures where it lacks some."""
     if gallery.can_rerank and not gallery.no_pictures:
         return gallery, "the gallery"
-    return _clay_figures(model), "clay figures"
-
-
-@functools.lru_cache(maxsize=8)
-def _clay_figures(model: Model) -> Gallery:
-    clay = datasets.load("clay10", "test")
-    return Gallery.from_images(model, list(clay.images[:: len(clay) // VIEWED]))
+    return clay_gallery(model), CLAY
 
 
 def histograms(model: Model, gallery: Gallery, score: float) -> str:

@@ -29,23 +29,25 @@ def search_tab(context: Context) -> gr.Tab:
                 hint = "Drop a picture, or click a clay figure, to see its nearest pictures." if name else ""
                 answers += [hint, "", []]
                 continue
-            model, gallery = context.get_model(name)
+            model, own = context.get_model(name)
+            gallery, note = context.searched(name)
             by_relation = rerank and gallery.can_rerank  # where it is not, the summary says so
             hits = context.search(picture, k, by_relation, name)
+            unseen = f"{about.labels_found(own, own.search(picture, k)[0])}\n\n" if own.no_pictures else ""
             answers += [
-                about.search_summary(model, gallery, by_relation),
-                hits_grid(gallery, hits, f"Found by {name}", by_relation),
+                unseen + about.search_summary(model, gallery, by_relation),
+                hits_grid(gallery, hits, f"Found by {name}", by_relation) + (drawing.notice(note) if note else ""),
                 [hit.row for hit in hits],
             ]
         return *answers, gr.update(visible=bool(answers[3]))
 
     def offer_reranking(model_name: str) -> Any:
-        if context.get_model(model_name)[1].can_rerank:
+        if context.searched(model_name)[0].can_rerank:
             return gr.update(interactive=True, info=RERANK)
         return gr.update(interactive=False, value=False, info=NO_RERANK)
 
     def take(hits_of: str, rows: list[int], mode: str, selection: Pictures, model_name: str, event: Any) -> Any:
-        picture = np.asarray(context.get_model(hits_of)[1].thumbnail(rows[clicked_index(event, rows)]))
+        picture = np.asarray(context.searched(hits_of)[0].thumbnail(rows[clicked_index(event, rows)]))
         if mode == SEARCH_WITH_IT:
             return picture, selection, ""
         return gr.update(), *pick(picture, selection, model_name)
@@ -77,7 +79,7 @@ def search_tab(context: Context) -> gr.Tab:
         hint = "Click any two pictures: results, or the picture that you searched with."
         return [], "" if mode == SEARCH_WITH_IT else drawing.notice(hint)
 
-    can_rerank = context.get_model(context.default)[1].can_rerank
+    can_rerank = context.searched(context.default)[0].can_rerank
     start = search(context.figures[HORSE], HITS, False, context.default, None)
     tab = gr.Tab("Search", id="search")
     with tab, gr.Row(elem_classes="answer-first"):

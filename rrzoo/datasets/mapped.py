@@ -1,8 +1,8 @@
 """Images that stay on disk: mapped into memory, and only the rows asked for are copied.
 
 Pages that were read count as this process's memory until they are given back, so a random walk through a large file
-would seem to need all of it. They are given back every 16 MB; the system still keeps them in its own cache. (It maps
-the neighbours of a page along with it, so up to three times as much is resident.)
+would seem to need all of it. They are given back every megabyte; the system still keeps them in its own cache. (It
+maps the neighbours of a page along with it: up to 2 MB for an image of 27 kB, on Linux 6.18.)
 """
 
 import mmap
@@ -15,7 +15,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.images import ImageArray
 
-GIVE_BACK = 16_000_000  # bytes read between two times that pages are given back
+GIVE_BACK = 1_000_000  # bytes read between two times that pages are given back
 
 
 class Bytes:

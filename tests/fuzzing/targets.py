@@ -109,7 +109,7 @@ def unfinished(folder: Path) -> Case:
     """Damage what an interrupted run of indexing has left."""
     model = load(MODEL)
     rrzoo.Gallery.from_images(model, [picture(), picture()[:, ::-1]]).save(folder / "saved")
-    store = Unfinished(folder / "g", model.fingerprint)
+    store = Unfinished(folder / "g", model.fingerprint, "photos")
     store.add(replace(storage.read(folder / "saved")[1], stamps=np.zeros((2, 2), np.int64)))
     (path,) = store.folder.iterdir()
     content = path.read_bytes()

@@ -193,7 +193,7 @@ REFUSED = {
     "an unknown model": (["conv4-cifar11"], "did you mean conv4-cifar10"),
     "an unknown data set": ([NAME, "--dataset", "cifar11"], "did you mean cifar10"),
     "classes of one image": ([NAME, "--dataset", "dir:{}/three"], "no two images of the test split"),
-    "one split": ([NAME, "--dataset", "dir:{}/one"], "has one split, train"),
+    "one split": ([NAME, "--dataset", "dir:{}/one"], "none of the 1 images of .*one is left for its test split"),
     "other classes": ([NAME, "--dataset", "dir:{}/two"], r"not of the same classes \(b is in one"),
     "a table of what is not measured": (["--table", "bare"], "bare has not been measured"),
     "a table of a data set": (["--table", "--dataset", "cifar10"], "--table measures nothing"),

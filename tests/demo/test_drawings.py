@@ -72,8 +72,12 @@ def test_a_model_that_cannot_relate_says_so_where_the_scores_would_stand(
         for block in blocks.blocks.values()
         if getattr(block, "elem_id", None)
     }
-    for name in ("matrix", "verdicts"):
-        assert shown[name] == drawing.notice("this model has no relation head: choose another")
+    said = drawing.notice("this model has no relation head: choose another")
+    assert shown["verdicts"] == said
+    (relate,) = {function.fn for function in blocks.fns.values() if function.name == "relate_all"}
+    assert relate is not None
+    picture = np.zeros((32, 32, 3), np.uint8)
+    assert relate([picture, picture], "conv4-cifar10")[0] == said
     assert shown["hits"].count("<li>") == 12
 
 

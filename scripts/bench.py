@@ -231,20 +231,21 @@ def start(setting: Setting) -> Iterator[Row]:
 
 
 def decoding(setting: Setting) -> Iterator[Row]:
-    """Reading photographs of 500 px from files, against a bare loop of Pillow's on as many threads."""
+    """From files of photographs, 500 px, to arrays, against a bare loop of Pillow's on as many threads."""
     count = 100 if setting.quick else 1000
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.jpg" for number in range(count)]
         for path, pixels in zip(paths, itertools.cycle(setting.data.images[:100]), strict=False):
             Image.fromarray(pixels).resize((500, 375), Image.Resampling.BICUBIC).save(path, quality=90)
 
-        def bare(path: Path) -> None:
+        def bare(path: Path) -> np.ndarray:
             with Image.open(path) as picture:
-                picture.load()
+                return np.asarray(picture.convert("RGB"))
 
         def theirs() -> None:
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-                list(pool.map(bare, paths))
+                for _ in pool.map(bare, paths):
+                    pass
 
         def ours() -> None:
             for _ in in_order(read, paths):

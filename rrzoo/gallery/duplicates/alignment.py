@@ -21,7 +21,7 @@ POINTS = 32  # each way
 BLUR = 1.6  # px, of what is improved
 LEAST = 0.45  # correlation of the best shift from which on it is improved
 OVERLAP = 0.3  # least share of the smaller picture's area that has to lie on the other
-BLOCK = 256  # pairs at once
+BLOCK = 64  # pairs at once: more leave the cache
 
 
 def align(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> np.ndarray:
@@ -70,17 +70,17 @@ def _coarse(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> tuple[T
     """Return the best correlation (P,) of all scales, shifts and mirrors, and its map from left to right, (P, 2, 3)."""
     best, found = torch.full((len(one),), -2.0), torch.zeros(len(one), 2, 3)
     slopes = _slopes(one, half, COARSE)
-    spectrum, energy = torch.fft.fft2(slopes, (CANVAS, CANVAS)), _sums(slopes.abs().square())
+    spectrum, energy = _spectrum(slopes), _sums(slopes)
+    sides = [round(COARSE * scale) for scale in SCALES]
+    plain = [_slopes(two, half_two, side) for side in sides]
     for flip in (1.0, -1.0):
-        seen = two if flip > 0 else two.flip(3)
-        for scale in SCALES:
-            side = round(COARSE * scale)
-            other = _slopes(seen, half_two, side)
-            products = torch.fft.ifft2(spectrum * torch.fft.fft2(other, (CANVAS, CANVAS)).conj()).real
+        for side, other in zip(sides, plain, strict=True):
+            seen = other if flip > 0 else other.flip(3) * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
+            products = torch.fft.irfft2((spectrum * _spectrum(seen).conj()).sum(1), (CANVAS, CANVAS))
             peak = products.flatten(1).max(1)
             down, across = peak.indices // CANVAS, peak.indices % CANVAS
             down, across = (torch.where(at >= COARSE, at - CANVAS, at) for at in (down, across))
-            score = _normalised(peak.values, energy, _sums(other.abs().square()), down, across, side)
+            score = _normalised(peak.values, energy, _sums(seen), down, across, side)
             # a point x of the left, -1 to 1, is on the right at (x + 1 - 2 * shift / COARSE) / scale - 1
             size = side / COARSE
             shift = torch.stack([across, down], 1) * 2 / COARSE
@@ -94,23 +94,26 @@ def _coarse(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> tuple[T
 
 
 def _slopes(pictures: Tensor, half: Tensor, side: int) -> Tensor:
-    """Return gradients at `side` px as complex numbers (P, side, side), strong ones compressed, 0 outside."""
+    """Return gradients along x and y at `side` px, (P, 2, side, side), strong ones compressed, 0 outside."""
     small = F.interpolate(pictures, (side, side), mode="bilinear", antialias=True, align_corners=False)
     padded = F.pad(small, (1, 1, 1, 1), mode="replicate")
-    slopes = torch.complex(
-        padded[:, 0, 1:-1, 2:] - padded[:, 0, 1:-1, :-2], padded[:, 0, 2:, 1:-1] - padded[:, 0, :-2, 1:-1]
-    )
+    slopes = _differences(padded)
     at = (torch.arange(side) + 0.5) * 2 / side - 1
     inside = (at.abs() < half[:, :1] - 1.5 / side)[:, None, :] & (at.abs() < half[:, 1:] - 1.5 / side)[:, :, None]
-    length = slopes.abs()
+    length = torch.hypot(slopes[:, 0], slopes[:, 1])
     typical = (length * inside).sum((1, 2), keepdim=True) / inside.sum((1, 2), keepdim=True).clamp(min=1)
-    compressed: Tensor = slopes * inside / (length + typical + 2)
-    return compressed
+    return slopes * (inside / (length + typical + 2))[:, None]
 
 
-def _sums(energy: Tensor) -> Tensor:
-    """Return sums over the rectangle from the corner to each point, (P, S + 1, S + 1)."""
-    return F.pad(energy.cumsum(1).cumsum(2), (1, 0, 1, 0))
+def _spectrum(slopes: Tensor) -> Tensor:
+    """Return the spectra of gradients (P, 2, side, side) on the canvas: half of each, as these are real numbers."""
+    spectrum: Tensor = torch.fft.rfft2(slopes, (CANVAS, CANVAS))
+    return spectrum
+
+
+def _sums(slopes: Tensor) -> Tensor:
+    """Return sums of energy over the rectangle from the corner to each point, (P, S + 1, S + 1)."""
+    return F.pad(slopes.square().sum(1).cumsum(1).cumsum(2), (1, 0, 1, 0))
 
 
 def _normalised(peak: Tensor, left: Tensor, right: Tensor, down: Tensor, across: Tensor, side: int) -> Tensor:

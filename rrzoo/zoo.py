@@ -12,7 +12,7 @@ import torch
 
 from rrzoo import datasets, errors, hub
 from rrzoo.config import Evaluation, ModelConfig
-from rrzoo.gallery import Gallery, storage
+from rrzoo.gallery import Gallery, shelf, storage
 from rrzoo.model import Model
 from rrzoo.progress import OnProgress
 from rrzoo.recipes import RECIPES
@@ -193,8 +193,8 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
     Args:
         model: whose features are searched.
         gallery: the name of one that `python -m rrzoo index` built; clay10; the folder of a saved gallery; or a folder
-            of images, which is indexed now.
-        progress: called after each batch of images that is indexed.
+            of images, which is indexed as that command does: what is known of it already is not read again.
+        progress: called before the first batch of images that is indexed, and after each.
 
     Raises:
         errors.GalleryError: there is none, or it is damaged or of another model.
@@ -207,7 +207,8 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
     if storage.is_gallery(folder):
         return Gallery.load(model, folder)
     if folder.is_dir():
-        return Gallery.build(model, folder, progress)
+        shelved = gallery_folder(model.name, "")
+        return Gallery.index_folder(model, folder, shelved / shelf.name_for(shelved, folder), progress)
     saved = sorted(path.name for path in gallery_folder(model.name, "").glob("*") if storage.is_gallery(path))
     raise errors.GalleryError(
         f"no gallery {name!r} of {model.name} is at hand, and no folder of that name: "

@@ -108,3 +108,13 @@ def test_a_gallery_of_an_older_format_is_named(model: rrzoo.Model) -> None:
     (folder / "gallery.json").write_text("{}")
     with pytest.raises(errors.GalleryError, match="older format: build it anew"):
         zoo.open_gallery(model, "holiday")
+
+
+def test_a_folder_of_images_is_read_once(model: rrzoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x.png", "y.png"):
+        Image.new("RGB", (9, 9), "red" if name == "x.png" else "blue").save(tmp_path / name)
+    assert len(zoo.open_gallery(model, tmp_path)) == 2
+    monkeypatch.setattr(rrzoo.Model, "extract", None)  # nothing is embedded any more
+    assert len(zoo.open_gallery(model, tmp_path)) == 2
+    (tmp_path / "x.png").unlink()
+    assert zoo.open_gallery(model, tmp_path).sources == ("y.png",)

@@ -18,7 +18,7 @@ STOPPED = "the same command goes on from what is whole"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="a data set (rrzoo data), or a folder of images")
-    parser.add_argument("--model", metavar="NAME", help="model of the zoo whose features are indexed")
+    parser.add_argument("--model", metavar="NAME", help="of the zoo; its features are indexed (default: the best one on photographs)")
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write to, instead of into the zoo")
@@ -39,8 +39,7 @@ def run(options: argparse.Namespace) -> None:
     if options.list:
         _list(options.model)
         return
-    if not options.model:
-        raise errors.ArgumentError("no model was named: --model NAME; rrzoo.list_models() knows their names")
+    options.model = options.model or zoo.best_model()
     if options.remove:
         shelf.remove(zoo.gallery_folder(options.model, ""), options.remove)
         print(

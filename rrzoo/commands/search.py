@@ -7,16 +7,16 @@ from datetime import datetime
 
 from rrzoo import zoo
 from rrzoo.commands.printing import printable
-from rrzoo.commands.progress import image_bar, mover
+from rrzoo.commands.progress import image_bar, resumer
 
-STOPPED = "nothing was kept"
+STOPPED = "the same command goes on from what is indexed"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="file to search with; several ask one question")
     parser.add_argument("--not", metavar="IMAGE", action="append", dest="avoid", help="be unlike it; may be repeated")
-    parser.add_argument("--model", metavar="NAME", required=True, help="model of the zoo")
+    parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
     parser.add_argument(
         "--gallery",
         metavar="NAME|FOLDER",
@@ -36,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Print the nearest images."""
-    model = zoo.load(options.model)
+    model = zoo.load(options.model or zoo.best_model())
     if options.gallery:
         with image_bar("indexing") as bar:
-            gallery = zoo.open_gallery(model, options.gallery, mover(bar))
+            gallery = zoo.open_gallery(model, options.gallery, resumer(bar))
     else:
         gallery = model.gallery()
     (hits,) = gallery.search(

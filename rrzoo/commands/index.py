@@ -18,7 +18,7 @@ STOPPED = "the same command goes on from what is whole"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="a data set (rrzoo data), or a folder of images")
-    parser.add_argument("--model", metavar="NAME", help="of the zoo; its features are indexed (default: the best one on photographs)")
+    parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write to, instead of into the zoo")

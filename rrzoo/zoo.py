@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from rrzoo import datasets, errors, hub
+from rrzoo import datasets, devices, errors, hub
 from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.gallery import Gallery, shelf, storage
 from rrzoo.model import Model
@@ -39,13 +39,16 @@ def load(name: str, device: str | torch.device = "cpu") -> Model:
         name: a name of `list_models()`, such as "conv4-cifar10", or else of a repository of $RRZOO_HUB_OWNER on the
             Hugging Face Hub; "name@revision", there; "hub:owner/repository" or "hub:owner/repository@revision"; or
             "dir:" and the path of a model folder. What is in the Hub's cache is used without any request.
-        device: where its parameters go.
+        device: that computes: "cpu", "cuda", "cuda:N", "mps"; or "auto", a GPU where there is one.
 
     Raises:
+        errors.ArgumentError: the device is not there.
         errors.UnknownModelError: no model of that name is at hand; the message offers close matches.
         errors.HubError: the Hub can't be reached, refuses, or sends broken files.
         errors.ModelFolderError: its folder is incomplete, damaged or of another format.
     """
+    if isinstance(device, str):
+        device = devices.pick(device).torch
     place = _find(name)
     if isinstance(place, hub.Source):
         return _from_hub(name, lambda: _load_from_hub(place, device))

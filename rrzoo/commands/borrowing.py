@@ -147,7 +147,9 @@ def pretrain(
     (red, green, blue), (red_std, green_std, blue_std) = record.mean, record.std
     images = dataclasses.replace(images, mean=(red, green, blue), std=(red_std, green_std, blue_std))
     if chosen.freeze == "none":
-        pretrained = training.pretrain(chosen, images, run, resume, options.minutes, backbone)
+        pretrained = training.pretrain(
+            chosen, images, run, resume, options.minutes, backbone, computing.device(options)
+        )
     else:
         pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes)
         print(held_out(report))

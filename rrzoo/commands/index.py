@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rrzoo import datasets, errors, zoo
+from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
 from rrzoo.gallery import Gallery, shelf
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="leave out files and folders of this name, or path within the folder, such as '*.gif'; may be repeated",
     )
+    computing.add_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
     parser.add_argument("--list", action="store_true", help="list the galleries that are there")
     parser.add_argument("--remove", metavar="GALLERY", help="remove a gallery of the model; the pictures stay")
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if not options.source:
         raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
-    model, begun = zoo.load(options.model), time.perf_counter()
+    model, begun = zoo.load(options.model, computing.device(options).torch), time.perf_counter()
     is_folder = options.source not in datasets.names() and Path(options.source).is_dir()
     gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rrzoo import datasets, environment, errors, zoo
-from rrzoo.commands import borrowing, learning, own_pictures
+from rrzoo import datasets, environment, errors, ranks, zoo
+from rrzoo.commands import borrowing, computing, learning, own_pictures
 from rrzoo.commands.planning import duration, estimate, images_of, substituted
 from rrzoo.config import Recipe
 from rrzoo.recipes import RECIPES, check, recipe
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zoo", metavar="DIR", type=Path, help="folder to export to ($RRZOO_ZOO, or ./zoo)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--minutes", metavar="N", type=float, default=float("inf"), help="epochs that fit in N minutes")
+    computing.add_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be trained, and how long it takes")
     recipe_options = parser.add_argument_group("instead of what the recipe says")
     recipe_options.add_argument("--epochs", metavar="N", type=int, help="passes over the images")
@@ -58,7 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train and export one model, or all; or only say what that would take."""
+    """Train and export one model, or all; or only say what that would take. Several ranks train one model together."""
+    several = ranks.announced().count > 1
+    if several and (options.name is None or options.images is not None or options.dry_run):
+        raise errors.ArgumentError("several ranks train one model of a NAME: without it, and for the rest, start one")
+    with computing.together(options):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     if options.images is not None:
         own_pictures.train(options)
         return

@@ -81,7 +81,7 @@ class DeepCluster(Pretext):
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the clusters, each weighted alike whatever its size, and the share told right."""
-        indices = torch.from_numpy(batch.indices).to(features.device)
+        indices = torch.from_numpy(batch.indices).to(features.device, non_blocking=True)
         cluster = self.clusters[indices].repeat(self.recipe.views)
         logits = self.classifier(features)
         loss = (F.cross_entropy(logits, cluster, reduction="none") * self.cluster_weights[cluster]).mean()

@@ -15,7 +15,7 @@ from rrzoo.demo.context import Context
 from rrzoo.demo.door import calls
 from rrzoo.demo.door.door import Door
 from rrzoo.demo.endpoints import add_endpoints
-from rrzoo.demo.examples import example_pictures
+from rrzoo.demo.examples import example_pictures, offered
 from rrzoo.demo.tabs.classify import classify_tab
 from rrzoo.demo.tabs.gallery import gallery_tab
 from rrzoo.demo.tabs.learning import learning_tab
@@ -30,7 +30,9 @@ QUEUE_LENGTH = 32  # calls that wait; one more gets the answer to try again
 THREADS = 6  # that read pictures and compute
 SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest idle start anew
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
+TITLE = "rrzoo: find pictures like yours"
 CSS = Path(__file__).with_name("style.css")
+SCRIPT = CSS.with_name("page.js")
 # the address keeps model and tab, so that it can be shared; no history entry for each click
 KEEP_MODEL = "name => {const u = new URL(location); u.searchParams.set('model', name); history.replaceState({}, '', u)}"
 # Gradio selects the first tab before the address is read: what it says then must not be written over
@@ -62,20 +64,23 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
             gr.update(selected=tab) if tab in TABS else gr.update(),
         )
 
-    model, _ = get_model(default)
+    model, gallery = get_model(default)
+    space = os.environ.get("SPACE_ID")  # where the page runs as a Space of the Hub, that has the code
+    code = f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
     figures, class_names = example_pictures()
-    page = gr.Blocks(title="rrzoo", delete_cache=(600, 3600))
+    page = gr.Blocks(title=TITLE, delete_cache=(600, 3600))
     with page:
         add_endpoints(page, get_model, default)
         with gr.Row(elem_id="top"):
             with gr.Column(scale=3, min_width=320):
-                introduction = gr.Markdown(about.introduction(model))
+                gr.Markdown(about.PURPOSE)
+                introduction = gr.Markdown(about.introduction(model, code), elem_id="introduction", elem_classes="hint")
             with gr.Column(scale=1, min_width=240):
                 model_choice = gr.Dropdown(about.model_choices(), value=default, label="Model", elem_id="model")
-        context = Context(get_model, default, model_choice, figures, class_names)
+        context = Context(get_model, default, model_choice, figures, class_names, *offered(gallery))
         with gr.Tabs() as tabs:
             every_tab = [
-                search_tab(context),
+                search_tab(context, page),
                 classify_tab(context),
                 relate_tab(context),
                 gallery_tab(context, page),
@@ -86,7 +91,7 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
             tab.select(None, js=KEEP_TAB.format(name), api_visibility="private")
 
         def introduce(model_name: str) -> str:
-            return about.introduction(get_model(model_name)[0])
+            return about.introduction(get_model(model_name)[0], code)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         model_choice.change(errors_as_toasts(introduce), model_choice, introduction, **quiet)
@@ -129,7 +134,7 @@ def protect(page: gr.Blocks, folder: Path, mcp: bool = False) -> Door:
         page,
         "/",
         css=CSS.read_text(),
-        head=demo.font_face(),
+        head=f"{demo.font_face()}<script>{SCRIPT.read_text()}</script>",
         theme=gr.themes.Soft(primary_hue="emerald", secondary_hue="amber", neutral_hue="stone", font="Inter"),
         max_file_size=MAX_UPLOAD,
         run_history=False,  # uploads are private: nothing is kept in the browser

@@ -92,30 +92,32 @@ def model_choices() -> list[tuple[str, str]]:
     ]
 
 
-def models_table(chosen: str) -> str:
-    """List the zoo as a table, by what models are for, `chosen` marked."""
+def models_table(chosen: str) -> tuple[str, list[str]]:
+    """List the zoo as a table, by what models are for, `chosen` marked; and the names that its buttons stand for."""
     heads = ("model", "learnt from", "pretext task", "linear probe", "20-NN", "measured on", "weights")
     head = "".join(f'<th scope="col">{title}</th>' for title in heads)
-    bodies = ""
+    bodies, names = "", list[str]()
     for heading, group in zoo.groups().items():
-        rows = "".join(_row(name, line, name == chosen) for name, line in group.items())
+        rows = ""
+        for name, line in group.items():
+            rows += _row(len(names), name, line, name == chosen)
+            names.append(name)
         bodies += f'<tbody><tr><th scope="rowgroup" colspan="{len(heads)}">{heading}</th></tr>{rows}</tbody>'
     return (
-        f'<div class="wide"><table class="models" aria-label="The models at hand"><thead><tr>{head}</tr></thead>'
-        f'{bodies}</table></div><p class="hint">A click on a name chooses the model for all tabs; its '
-        "card is below.</p>"
-    )
+        f'<p class="hint">A click on a name chooses the model for all tabs; its card is below.</p><div class="wide">'
+        f'<table class="models" aria-label="The models at hand"><thead><tr>{head}</tr></thead>{bodies}</table></div>'
+    ), names
 
 
-def _row(name: str, line: str, chosen: bool) -> str:
+def _row(number: int, name: str, line: str, chosen: bool) -> str:
     current, escaped = ' aria-current="true"' if chosen else "", html.escape(name)
-    link = f'<a href="?model={escaped}&amp;tab=models"{current}>{escaped}</a>'
+    button = f'<button type="button" data-index="{number}"{current}>{escaped}</button>'
     try:
         folder = zoo.find(name)
         config = model_folder.read_config(folder)
         size = (folder / model_folder.WEIGHTS).stat().st_size
     except (errors.RRZooError, OSError):
-        return f'<tr><th scope="row">{link}</th><td colspan="6">{html.escape(line)}</td></tr>'
+        return f'<tr><th scope="row">{button}</th><td colspan="6">{html.escape(line)}</td></tr>'
     training, measured = config.training, evaluation_file.own(folder, config)
     cells = (
         _images(training) if training else "",
@@ -126,4 +128,4 @@ def _row(name: str, line: str, chosen: bool) -> str:
         f"{size / 1e6:,.2f} MB",
     )
     data = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{link}</th>{data}</tr>'
+    return f'<tr{" class=chosen" if chosen else ""}><th scope="row">{button}</th>{data}</tr>'

@@ -33,29 +33,28 @@ def grid(
     captions: Sequence[str],
     name: str,
     small: bool = False,
-    start: int = 0,
+    first: int = 0,
     titles: Sequence[str] = (),
 ) -> str:
-    """Draw pictures as buttons that send their number when clicked; a small grid hides its captions.
+    """Draw pictures as buttons that send their number, when clicked; a small grid hides its captions.
 
     Args:
         pictures: N; of None, the caption stands alone, and is no button.
         captions: N lines, the alternative texts too.
         name: what the pictures are, for those who don't see them.
         small: as a row of examples.
-        start: number of the first picture.
+        first: number that the first button sends.
         titles: N lines, each with more than the caption; then each picture has a button that shows it large, with it.
     """
     cells = ""
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        text = html.escape(caption)
+    for number, (picture, caption, more) in enumerate(zip(pictures, captions, titles or captions, strict=True), first):
+        text, title = html.escape(caption), html.escape(more)
         if picture is None:
             cells += f'<li class="alone"><span>{text}</span></li>'
             continue
-        title = html.escape(titles[number]) if titles else text
         # the caption, where it is seen, names the button: the picture need not say it again
         shown = image(picture, caption) if small else f"{image(picture, '')}<span>{text}</span>"
-        cells += f'<li><button type="button" data-index="{start + number}" title="{title}">{shown}</button>'
+        cells += f'<li><button type="button" data-index="{number}" title="{title}">{shown}</button>'
         if titles:
             cells += f'<button type="button" class="closer" aria-label="Look closer: {text}">{CLOSER}</button>'
         cells += "</li>"

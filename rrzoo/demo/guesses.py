@@ -18,7 +18,7 @@ def guesses(model: Model, picture: np.ndarray) -> str:
     order = np.argsort(-probabilities)[:SHOWN]
     refused = model.recogniser is not None and not model.recognises(picture)[0]
     first = "None of these" if refused else html.escape(model.classes[order[0]])
-    bars = "".join(_bar(model, int(number), float(probabilities[number])) for number in order)
+    bars = "".join(_bar(model, number, float(probabilities[number]), number == order[0]) for number in order.tolist())
     note = f'<p class="hint">{_refusal(model)}</p>' if refused else ""
     return (
         f'<h2 class="guess">{first}</h2>{note}<ul class="guesses" aria-label="Guesses of {html.escape(model.name)}">'
@@ -34,9 +34,10 @@ def precision(model: Model, number: int) -> float | None:
     return measured.class_precision[number]
 
 
-def _bar(model: Model, number: int, probability: float) -> str:
+def _bar(model: Model, number: int, probability: float, first: bool) -> str:
     name, right = html.escape(model.classes[number]), precision(model, number)
-    worth = "" if right is None else f"<small>when it says {name}, it is right in {right:.0%}</small>"
+    said = f"when it says {name}, it is right in" if first else "right in"
+    worth = "" if right is None else f"<small>{said} {right:.0%}</small>"
     return (
         f"<li><p><strong>{name}</strong> {worth}<span>{probability:.0%}</span></p>"
         f'<div class="bar" aria-hidden="true"><div style="width: {100 * probability:.1f}%"></div></div></li>'
@@ -44,9 +45,9 @@ def _bar(model: Model, number: int, probability: float) -> str:
 
 
 def _refusal(model: Model) -> str:
-    text = "The picture looks like nothing that the probe has learnt from. Had it to choose, it would say:"
     known = model.evaluation.recognition if model.evaluation else None
-    return text if known is None else f"{text} (Of test images, it wrongly refuses {known.refused:.0%} so.)"
+    wrongly = "" if known is None else f" (said wrongly of {known.refused:.0%} of test images)"
+    return f"The picture looks like nothing that the probe has learnt from{wrongly}. Had it to choose:"
 
 
 def _known(model: Model) -> str:

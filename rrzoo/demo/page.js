@@ -49,6 +49,14 @@
     dialog.showModal();
   });
 
+  // Gradio puts its upload button into another button, which a screen reader would read as one: make that a group
+  new MutationObserver(() => {
+    for (const outer of document.querySelectorAll("button:not([role]):has(button[aria-dropeffect])")) {
+      outer.role = "group";
+      outer.tabIndex = -1;
+    }
+  }).observe(document, {childList: true, subtree: true});
+
   // a lost connection: one sentence that stays until an answer arrives
   const lost = document.createElement("p");
   lost.id = "lost";

@@ -135,7 +135,8 @@ def protect(page: gr.Blocks, folder: Path, mcp: bool = False) -> Door:
     page.max_threads, page.state_session_capacity = THREADS, SESSIONS
     gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
     app = fastapi.FastAPI(openapi_url=None)
-    preview.add(app, folder)
+    preview.add(app)
+    preview.send_own_picture(page, folder)
     app = gr.mount_gradio_app(
         app,
         page,

@@ -2,10 +2,12 @@
 
 import functools
 import io
+import os
 import re
 from pathlib import Path
 
 import fastapi
+import gradio as gr
 import jinja2
 from gradio import routes
 from PIL import Image, ImageDraw, ImageFont
@@ -20,7 +22,6 @@ SIZE = (1200, 630)  # px, as those who show previews ask for
 TILE, GAP = 190, 15  # px, of the figures on it
 PAPER, INK, ACCENT = "#fafaf9", "#1c1917", "#047857"
 TEMPLATE = "frontend/index.html"
-BUS = "https://raw.githubusercontent.com/gradio-app/gradio/main/test/test_files/bus.png"  # Gradio's, in snippets
 
 
 @functools.cache
@@ -45,11 +46,8 @@ def picture() -> bytes:
     return file.getvalue()
 
 
-def template(original: str, example: Path) -> str:
-    """Return Gradio's page with the tags of this preview in place of its own, and snippets that send `example`.
-
-    The address that they send in Gradio's page is of another host, which no call may name here.
-    """
+def template(original: str) -> str:
+    """Return Gradio's page with the tags of this preview in place of its own."""
     own = (
         ("property", "og:type", "website"),
         ("property", "og:title", TITLE),
@@ -60,29 +58,35 @@ def template(original: str, example: Path) -> str:
     )
     drawn = "".join(f'<meta {kind}="{name}" content="{content}" />' for kind, name, content in own)
     stripped = re.sub(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>', "", original)
-    served = f"(config['root'] | tojson | string)[1:-1] ~ '{uploads.SERVED}{example}'"
-    info = f"gradio_api_info | toorjson | replace('{BUS}', {served})"
-    return stripped.replace("gradio_api_info | toorjson", info, 1).replace(
-        "</head>", f"{drawn}<title>{TITLE}</title></head>", 1
-    )
+    return stripped.replace("</head>", f"{drawn}<title>{TITLE}</title></head>", 1)
 
 
-def add(app: fastapi.FastAPI, folder: Path) -> None:
-    """Let an app that Gradio's page is mounted on answer with the preview, and the page name it.
-
-    Args:
-        app: not yet with the page.
-        folder: of files that this server may serve: an example is written there.
-    """
+def add(app: fastapi.FastAPI) -> None:
+    """Let an app that Gradio's page will be mounted on answer with the preview, and the page name it."""
 
     @app.get("/preview.jpg")
     def preview() -> fastapi.Response:
         return fastapi.Response(picture(), media_type="image/jpeg", headers={"cache-control": "max-age=86400"})
 
-    example = folder / "example.png"
-    Image.fromarray(example_pictures()[0][HORSE]).save(example)
     environment = routes.templates.env
     assert environment.loader is not None
     original, _, _ = environment.loader.get_source(environment, TEMPLATE)
-    changed = jinja2.DictLoader({TEMPLATE: template(original, example)})
+    changed = jinja2.DictLoader({TEMPLATE: template(original)})
     environment.loader = jinja2.ChoiceLoader([changed, environment.loader])
+
+
+def send_own_picture(page: gr.Blocks, folder: Path) -> None:
+    """Let the snippets of Use via API send a picture of this server: Gradio's is of another host, which is refused.
+
+    Args:
+        page: before anybody asks for its endpoints.
+        folder: of files that this server may serve: the picture is written there.
+    """
+    example = folder / "example.png"
+    Image.fromarray(example_pictures()[0][HORSE]).save(example)
+    space = os.environ.get("SPACE_HOST")
+    address = f"{f'https://{space}' if space else 'http://127.0.0.1:7860'}{uploads.SERVED}{example}"
+    payload = {"path": address, "url": address, "meta": {"_type": "gradio.FileData"}}
+    for block in page.blocks.values():
+        if isinstance(block, gr.Image):
+            block.example_payload = lambda: payload  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ class Route:
 ROUTES = (
     Route(("GET", "HEAD"), "/", "the page"),
     Route(("GET",), "/favicon.ico", "its icon"),
+    Route(("GET",), "/preview.jpg", "the picture beside a link to it"),
     Route(("GET",), "/theme.css", "its colours"),
     Route(("GET",), f"/(?:assets|static)/{ASSET}", "scripts, styles and fonts of Gradio"),
     Route(("GET",), "/config", "what Gradio's Python client reads first"),

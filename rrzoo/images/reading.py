@@ -102,7 +102,7 @@ def _read_file(file: IO[bytes], path: Path, max_pixels: int, shorter_side: int, 
 def _open(file: IO[bytes], path: Path, max_pixels: int, shorter_side: int) -> Image.Image:
     """Open a file and, if it is a JPEG, choose at which size it is decoded."""
     opened = open_file(file, path)
-    most = max_pixels_of(opened, file)
+    most = max_pixels_of(opened, file, path)
     if opened.width * opened.height > most:
         raise errors.ImageError(too_large(path.name, most))
     if opened.format == "JPEG":

@@ -34,6 +34,9 @@ pytest.importorskip("timm", reason="borrowed backbones need timm")
         ("timm:", "is no name of timm's"),
         ("timm:../resnet18", "is no name of timm's"),
         ("tim:resnet18", "or timm: and a name of timm's"),
+        ("torchvision:resnet18", r"borrowed from timm: write timm:resnet18.tv_in1k$"),
+        ("torchvision:regnet_y_16gf", r"write timm:regnety_160.tv2_in1k or "),
+        ("torchvision:qqqqqq", "timm has none of that name"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:

@@ -73,6 +73,7 @@ def test_contract(name: str, tmp_path: Path, random: np.random.Generator) -> Non
     assert model.classify(pictures).shape == (2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEN)
 def test_galleries_figures_and_publishing(
     name: str,

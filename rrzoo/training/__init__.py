@@ -8,4 +8,14 @@ from rrzoo.training.held_out import HeldOut
 from rrzoo.training.loop import Pretrained, pretrain
 from rrzoo.training.step import TrainStep
 
-__all__ = ["LEAST", "HeldOut", "Pretrained", "TrainStep", "bytes_of", "fit_head", "pretrain", "train_head", "view_features"]
+__all__ = [
+    "LEAST",
+    "HeldOut",
+    "Pretrained",
+    "TrainStep",
+    "bytes_of",
+    "fit_head",
+    "pretrain",
+    "train_head",
+    "view_features",
+]

@@ -5,6 +5,7 @@ clears them, page by page, when the next step asks again: a quarter of the proce
 """
 
 import ctypes
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -46,6 +47,13 @@ def keep_memory() -> Iterator[None]:
 def _set(libc: ctypes.CDLL, parameters: dict[int, int]) -> None:
     for parameter, value in parameters.items():
         libc.mallopt(parameter, value)
+
+
+def memory() -> float:
+    """Return how many bytes of memory this machine has; infinity where that can't be told, as on Windows."""
+    if not hasattr(os, "sysconf"):
+        return math.inf
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def machine() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from rrzoo import backbones, datasets, errors, hub, training, weights
+from rrzoo import backbones, datasets, environment, errors, features, hub, training, weights
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 
@@ -41,6 +41,7 @@ def recipe_of(backbone: str, dataset: str | None) -> Recipe:
     Raises:
         errors.ArgumentError: the backbone is not one of timm's, or no data set is named.
     """
+    backbones.check_name(backbone)
     if not backbones.is_borrowed(backbone):
         raise errors.ArgumentError(f"{backbone!r} is not borrowed: write timm: and a name of timm's")
     known = backbones.preparation(backbone)
@@ -116,16 +117,48 @@ def take(chosen: Recipe, given: str | None) -> tuple[backbones.BorrowedBackbone,
 
 def describe(chosen: Recipe, record: BorrowedWeights, backbone: backbones.Backbone, pictures: int) -> str:
     """Say whose weights these are, what their licence forbids, and how much room and time the run takes."""
-    learnt = f", trained on {record.data}" if record.data else ""
-    lines = [
-        f"backbone {chosen.backbone}: weights of {record.source}{learnt}; licence {record.licence or 'not stated'}"
-    ]
-    if chosen.weights is not None and (warning := weights.restriction(record.licence)):
-        lines.append(f"NOTE: of these weights, {warning}")
+    lines = [f"backbone {chosen.backbone}: {record.source}"]
+    if chosen.weights is not None:
+        learnt = f", trained on {record.data}" if record.data else ""
+        lines[0] = (
+            f"backbone {chosen.backbone}: weights of {record.source}{learnt}; licence {record.licence or 'not stated'}"
+        )
+        if warning := weights.restriction(record.licence):
+            lines.append(f"NOTE: of these weights, {warning}")
+    if chosen.freeze == "none":
+        lines.append(f"memory that a step takes: about {step_bytes(chosen, backbone) / 1e9:.1f} GB")
     if chosen.freeze == "all":
         size = training.bytes_of(chosen, backbone, pictures) / 1e6
         lines.append(f"features of {chosen.views} views of {pictures:,} pictures: {size:,.0f} MB on disk meanwhile")
     return "\n".join(lines)
+
+
+def step_bytes(chosen: Recipe, backbone: backbones.Backbone) -> int:
+    """Return about how many bytes a step keeps of its views where all of the backbone learns.
+
+    Raises:
+        errors.ArgumentError: that is more than this machine has, which would end it without a word.
+    """
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    with features.eval_mode(backbone), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = backbone(torch.zeros(1, 3, chosen.image_size, chosen.image_size))
+    for parameter in backbone.parameters():
+        kept.pop(parameter.data_ptr(), None)
+    del result
+    needed = sum(kept.values()) * chosen.views * chosen.batch_size
+    physical = environment.memory()
+    if needed > physical and not torch.cuda.is_available():
+        raise errors.ArgumentError(
+            f"a step of {chosen.views} views of {chosen.batch_size} pictures of {chosen.image_size} px takes about "
+            f"{needed / 1e9:.0f} GB of memory, and this machine has {physical / 1e9:.0f}: take fewer --views, a "
+            "smaller --batch-size or --image-size, or let the backbone stay as it is with --freeze all"
+        )
+    return needed
 
 
 def pretrain(

@@ -90,27 +90,58 @@ def train_head(
     try:
         run.mkdir(parents=True, exist_ok=True)
         log(run, event="start", recipe=dataclasses.asdict(recipe), data=dataset.description, images=len(dataset))
-        features = _features(recipe, backbone.eval(), dataset, run / FEATURES)
+        features = view_features(recipe, backbone.eval(), dataset, run / FEATURES)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be written ({problem}): make room, or choose another --zoo") from None
     log(run, event="features", seconds=round(time.perf_counter() - started, 1))
-    order = np.random.default_rng(recipe.seed).permutation(len(dataset))
-    held, rows = np.split(order, [max(2, round(HELD_OUT * len(order)))])
+    head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes)
+    (run / FEATURES).unlink()
+    learnt_from = len(dataset) - _held_out(len(dataset))
+    taken = (time.perf_counter() - started) / 60
+    views_seen = epochs * learnt_from * recipe.views
+    return Pretrained(backbone, head, learnt_from, epochs, views_seen, taken), report
+
+
+def fit_head(
+    recipe: Recipe, features: np.ndarray, labels: np.ndarray | None, run: Path, until: float = math.inf
+) -> tuple[RelationHead, int, HeldOut]:
+    """Train a relation head on features of views; a tenth of the pictures is held out.
+
+    Args:
+        recipe: of the head.
+        features: float (K, N, D), the first of the unaltered pictures.
+        labels: int (N,), which serve to report one figure only.
+        run: folder of the log.
+        until: begin no epoch after this time of `time.perf_counter`.
+
+    Returns:
+        the head, for features as they are; the epochs that it took; how well it does on the pictures held out.
+
+    Raises:
+        errors.TrainingError: the loss is not finite.
+    """
+    order = np.random.default_rng(recipe.seed).permutation(features.shape[1])
+    held, rows = np.split(order, [_held_out(len(order))])
     rows.sort()
     projection = _projection(features, rows)
     held = held[:MOST_HELD_OUT]
-    labels = None if dataset.labels is None else dataset.labels[held]
     unseen = projection(features[:, held])  # (K, H, D)
-    head, epochs, report = _learn(recipe, features, rows, projection, unseen, labels, run, started + 60 * minutes)
-    (run / FEATURES).unlink()
-    taken = (time.perf_counter() - started) / 60
-    views_seen = epochs * len(rows) * recipe.views
-    return Pretrained(backbone, _folded(head, projection), len(rows), epochs, views_seen, taken), report
+    of_held = None if labels is None else labels[held]
+    head, epochs, report = _learn(recipe, features, rows, projection, unseen, of_held, run, until)
+    return _folded(head, projection), epochs, report
+
+
+def _held_out(pictures: int) -> int:
+    return max(2, round(HELD_OUT * pictures))
 
 
 @torch.no_grad()
-def _features(recipe: Recipe, backbone: Backbone, dataset: Dataset, path: Path) -> np.ndarray:
-    """Compute the features of the unaltered picture and of K - 1 views, float16 (K, N, D), into a mapped file."""
+def view_features(recipe: Recipe, backbone: Backbone, dataset: Dataset, path: Path) -> np.ndarray:
+    """Compute the features of the unaltered picture and of K - 1 views, float16 (K, N, D), into a mapped file.
+
+    Raises:
+        errors.TrainingError: they are not finite.
+    """
     count, mean, std = len(dataset), torch.tensor(dataset.mean), torch.tensor(dataset.std)
     shape = (recipe.views, count, backbone.feature_size)
     kept = np.lib.format.open_memmap(path, "w+", np.float16, shape)

@@ -9,7 +9,6 @@ from torch import Tensor
 from rrzoo.relation import RelationHead
 
 FALSE_ALARMS = (1e-3, 1e-4)  # shares of the pairs of different pictures that score above the threshold
-ROWS = 32  # of left features whose pairs with all right ones are in memory at once
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class HeldOut:
 
 def auc_same_image(head: RelationHead, features: Tensor) -> float:
     """Return the area for random views of H pictures; `features` as for `measure`, K at least 2."""
-    scores = all_pairs(head, features[1], features[2 if len(features) > 2 else 0])
+    scores = _scores(head, features[1], features[2 if len(features) > 2 else 0])
     return _auc(scores.diagonal(), scores[_different(scores)])
 
 
@@ -39,11 +38,11 @@ def measure(head: RelationHead, features: Tensor, labels: np.ndarray | None = No
     """
     same_class = None
     if labels is not None:
-        alike = all_pairs(head, features[0], features[0])
+        alike = _scores(head, features[0], features[0])
         same, different = labels[:, None] == labels, _different(alike)
         if (same & different).any() and (~same).any():
             same_class = _auc(alike[same & different], alike[~same])
-    views = [all_pairs(head, features[0], view) for view in features[1:]]
+    views = [_scores(head, features[0], view) for view in features[1:]]
     alarms = np.sort(np.concatenate([scores[_different(scores)] for scores in views]))
     matching = np.concatenate([scores.diagonal() for scores in views])
     thresholds = [alarms[-max(1, round(share * len(alarms)))] for share in FALSE_ALARMS]
@@ -57,14 +56,8 @@ def _different(scores: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def all_pairs(head: RelationHead, left: Tensor, right: Tensor) -> np.ndarray:
-    """Return the logits of every left with every right feature, float32 (L, R), both orders averaged."""
-    rows = []
-    for part in torch.split(left, ROWS):
-        one = part.repeat_interleave(len(right), 0)
-        two = right.repeat(len(part), 1)
-        rows.append(((head(one, two) + head(two, one)) / 2).view(len(part), len(right)))
-    found: np.ndarray = torch.cat(rows).numpy()
+def _scores(head: RelationHead, left: Tensor, right: Tensor) -> np.ndarray:
+    found: np.ndarray = head.score_all(left, right).numpy()
     return found
 
 

@@ -90,7 +90,7 @@ def test_held_out_figures_are_their_definitions() -> None:
 def test_features_are_of_the_picture_as_models_see_it_and_of_views(
     figures: Dataset, backbone: backbones.Backbone, tmp_path: Path
 ) -> None:
-    kept = frozen._features(RECIPE, backbone.eval(), figures, tmp_path / "features.npy")
+    kept = frozen.view_features(RECIPE, backbone.eval(), figures, tmp_path / "features.npy")
     assert kept.shape == (4, len(figures), 64)
     assert kept.nbytes == bytes_of(RECIPE, backbone, len(figures))
     square = torch.from_numpy(to_square(figures.images[:5], 32)).permute(0, 3, 1, 2).float() / 255

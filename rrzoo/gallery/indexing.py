@@ -1,7 +1,8 @@
 """From pictures to the rows of a gallery; of a folder, only what is not known yet is embedded."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -52,6 +53,53 @@ class Embedder(Protocol):
         """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Some of a source's pictures that were read and, but for those that can't be, embedded."""
+
+    numbers: list[int]  # of the source's pictures: those of `rows`
+    rows: Rows | None  # None: none of them can be read
+    done: int  # pictures so far, with those that can't be read
+    skipped: list[str]  # what can't be read, and why
+    notes: list[str]  # what is to be known of pictures that are taken
+
+
+class EmbedSome(Protocol):
+    """Embeds some pictures, here or elsewhere."""
+
+    def __call__(
+        self, model: Embedder, source: PictureSource, numbers: Sequence[int], strict: bool, with_relation: bool
+    ) -> Iterator[Embedded]:
+        """Yield them part by part: see `embed_here`."""
+
+
+def embed_here(
+    model: Embedder, source: PictureSource, numbers: Sequence[int], strict: bool, with_relation: bool
+) -> Iterator[Embedded]:
+    """Read and embed some of a source's pictures, and yield them batch by batch.
+
+    Args:
+        model: whose features are computed.
+        source: the pictures.
+        numbers: which of them.
+        strict: raise where one can't be read.
+        with_relation: keep what the relation head takes.
+
+    Raises:
+        errors.GalleryError: a picture can't be read, and `strict` is true.
+    """
+    skipped: list[str] = []
+    notes: list[str] = []
+    with ThreadPoolExecutor(ENCODERS) as encoders:
+        for batch in reading.read(source, numbers, model.shorter_side, None if strict else skipped, notes):
+            rows = None
+            if batch.pixels:
+                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
+            yield Embedded(batch.numbers, rows, batch.done, skipped[:], notes[:])
+            skipped.clear()
+            notes.clear()
+
+
 def embed(
     model: Embedder,
     source: PictureSource,
@@ -61,6 +109,7 @@ def embed(
     known: Iterable[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
     rerank: bool = True,
+    embed_some: EmbedSome = embed_here,
 ) -> Rows:
     """Return the rows of a source's pictures, in its order.
 
@@ -73,6 +122,7 @@ def embed(
         known: rows of this model; those of the same source and stamp are not computed again.
         keep: takes the rows of each batch that was embedded.
         rerank: keep what the relation head takes, where that is not to be had from the embedding.
+        embed_some: computes what is not known.
 
     Raises:
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
@@ -84,15 +134,17 @@ def embed(
     before = len(parts)
     if progress:
         progress(before, count)
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
-            if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
-                parts |= {number: (rows, row) for row, number in enumerate(batch.numbers)}
-                if keep:
-                    keep(rows)
-            if progress:
-                progress(before + batch.done, count)
+    for some in embed_some(model, source, missing, skipped is None, with_relation):
+        if some.rows is not None:
+            parts |= {number: (some.rows, row) for row, number in enumerate(some.numbers)}
+            if keep:
+                keep(some.rows)
+        if skipped is not None:
+            skipped += some.skipped
+        if notes is not None:
+            notes += some.notes
+        if progress:
+            progress(before + some.done, count)
     if not parts:
         raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
     numbers = sorted(parts)

@@ -34,15 +34,25 @@ def least_score(gallery: Gallery, percent: float) -> float:
     return float(np.percentile(random, percent)) if percent > 0 and len(random) else -1.0
 
 
-def hits_grid(gallery: Gallery, hits: Sequence[Hit], name: str, by_relation: bool = False) -> str:
-    """Draw what a search found, or what there is to say where pictures are absent; each can be looked at closely."""
+def hits_grid(
+    gallery: Gallery, hits: Sequence[Hit], name: str, by_relation: bool = False, comparable: bool = True
+) -> str:
+    """Draw what a search found, or what there is to say where pictures are absent; each can be looked at closely.
+
+    Args:
+        gallery: that was searched.
+        hits: nearest first.
+        name: what they are, for those who don't see them.
+        by_relation: they are sorted by their relation score.
+        comparable: their similarities are those of two pictures, and not of a search that keeps away from others.
+    """
     captions, titles = [], []
     for hit in hits:
         named, close = hit.label or hit.source, closeness(gallery, hit.score)
-        score = f"relation {hit.relation:.2f}" if by_relation else close
+        score = f" · relation {hit.relation:.2f}" if by_relation else f" · {close}" if comparable else ""
         source = f" · {hit.source}" if hit.thumbnail is None else ""
-        captions.append(f"{named} · {score}{source}")
-        share = f"closer than {close} of random pairs" if close.endswith("%") else close
+        captions.append(f"{named}{score}{source}")
+        share = f"closer than {close} of random pairs" if close.endswith("%") and comparable else "found"
         titles.append(f"{named}: {share} (cosine similarity {hit.score:.2f}), {hit.source}")
     absent = drawing.notice(gallery.no_pictures) if gallery.no_pictures else ""
     if not hits and not absent:
@@ -50,13 +60,13 @@ def hits_grid(gallery: Gallery, hits: Sequence[Hit], name: str, by_relation: boo
     return absent + drawing.grid([hit.thumbnail for hit in hits], captions, name, titles=titles)
 
 
-def summary(model: Model, gallery: Gallery, by_relation: bool) -> str:
+def summary(model: Model, gallery: Gallery, by_relation: bool, comparable: bool = True) -> str:
     """Say in which pictures a search looked, and what the numbers say, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
     text = f"**{model.name}**: nearest of {len(gallery):,} pictures{of}."
     if by_relation:
         return f"{text} Relation: how sure its head is that both are views of one picture, 0 to 1."
-    if len(gallery.random_scores()) == 0:
+    if len(gallery.random_scores()) == 0 or not comparable:
         return text
     return f"{text} At 99%, it is closer to yours than 99 of 100 random pairs of these are to each other."
 

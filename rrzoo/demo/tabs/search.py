@@ -50,9 +50,9 @@ def answer(context: Context, asked: Query, model_name: str) -> tuple[str, str, l
     by_relation = asked.options.rerank and gallery.can_rerank  # where it is not, the summary says so
     found = asked.hits(gallery)
     unseen = f"{hits.labels_found(own, asked.hits(own))}\n\n" if own.no_pictures else ""
-    drawn = hits.hits_grid(gallery, found, f"Found by {model_name}", by_relation)
+    drawn = hits.hits_grid(gallery, found, f"Found by {model_name}", by_relation, not asked.avoid)
     return (
-        unseen + hits.summary(model, gallery, by_relation),
+        unseen + hits.summary(model, gallery, by_relation, not asked.avoid),
         drawn + (drawing.notice(note) if note else ""),
         [hit.source for hit in found],
     )
@@ -149,7 +149,9 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
                 keep = gr.Button("Keep my picture, and search with another one, too", size="sm")
                 with gr.Row():
                     with gr.Column(min_width=260):
-                        label = gr.Dropdown(labels(context.default), value="", label="Only pictures with the label")
+                        label = gr.Dropdown(
+                            labels(context.default), value="", label="Only pictures with the label", elem_id="label"
+                        )
                         closer = gr.Slider(
                             0, 100, 0, step=0.1, label="Only pictures closer than this % of random pairs"
                         )

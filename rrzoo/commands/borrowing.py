@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from rrzoo import backbones, datasets, errors, hub, training, weights
+from rrzoo.commands import computing
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 

@@ -77,9 +77,8 @@ def pretrain(
     """
     recipes.check(recipe)
     ranks.share(recipe.batch_size)  # raises where the ranks don't divide it
-    ranks.require_agreement(
-        {**environment.versions(), "the recipe": str(recipe), "the number of images": str(len(dataset))}
-    )
+    facts = {"the recipe": str(recipe), "the number of images": str(len(dataset))}
+    ranks.require_agreement(environment.versions() | facts)
     if len(dataset) < recipe.batch_size:
         raise errors.ArgumentError(f"{len(dataset)} images are less than one batch of {recipe.batch_size}")
     with torch.random.fork_rng(devices=[]):

@@ -191,7 +191,7 @@ def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Da
         images=pretrained.images,
         views_seen=pretrained.views_seen,
         minutes=round(pretrained.minutes, 1),
-        machine=machine(),
+        machine=machine(pretrained.gpu),
         arithmetic=pretrained.arithmetic,
         versions=versions(),
         date=time.strftime("%Y-%m-%d"),

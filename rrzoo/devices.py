@@ -13,19 +13,19 @@ KINDS = "auto, cpu, cuda, cuda:N, mps"  # what `pick` takes
 class Device:
     """What computes."""
 
-    torch: torch.device
+    where: torch.device
     name: str  # for people
     bfloat16: bool = False  # backbones compute in bfloat16 under autocast; heads and losses stay in float32
 
     @property
     def is_cpu(self) -> bool:
         """Whether the kernels of `rrzoo.kernels` run there."""
-        return self.torch.type == "cpu"
+        return self.where.type == "cpu"
 
     @property
     def exact(self) -> torch.dtype:
         """The most precise numbers that it has."""
-        return torch.float32 if self.torch.type == "mps" else torch.float64
+        return torch.float32 if self.where.type == "mps" else torch.float64
 
 
 CPU = Device(torch.device("cpu"), "the CPU")
@@ -40,19 +40,19 @@ def pick(wanted: str = "auto") -> Device:
     Raises:
         errors.ArgumentError: it is not there; the message says which are.
     """
-    local = ranks.announced().local
-    kind, _, number = wanted.partition(":")
-    if wanted == "cpu" or (wanted == "auto" and not (torch.cuda.is_available() or torch.backends.mps.is_available())):
+    rank = ranks.announced()
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, colon, number = wanted.partition(":")
+    if kind == "cuda" and (number.isdecimal() if colon else True):
+        return _cuda(int(number) if colon else rank.local, wanted)
+    if wanted == "cpu":
         return CPU
-    if (kind == "cuda" and (number.isdecimal() or wanted == "cuda")) or (
-        wanted == "auto" and torch.cuda.is_available()
-    ):
-        return _cuda(int(number) if number else local, wanted)
-    if wanted not in ("auto", "mps"):
+    if wanted != "mps":
         raise errors.ArgumentError(f"no device is called {wanted!r}: choose one of {KINDS}")
     if not torch.backends.mps.is_available():
         raise _absent(wanted)
-    if ranks.announced().count > 1:
+    if rank.count > 1:
         raise errors.ArgumentError("Apple's GPU serves one rank: choose --device cpu, or start one process")
     return Device(torch.device("mps"), "Apple's GPU (mps)")
 

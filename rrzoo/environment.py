@@ -56,14 +56,14 @@ def memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def machine() -> str:
-    """Say what this machine is, for logs and cards."""
+def machine(gpu: str = "") -> str:
+    """Say what this machine is, for logs and cards, and the GPU that was used, if any was."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         cpu = names[0] if names else cpu
-    return f"{cpu}, {os.cpu_count()} cores, no GPU used"
+    return f"{cpu}, {os.cpu_count()} cores, {gpu or 'no GPU used'}"
 
 
 def versions() -> dict[str, str]:

@@ -68,8 +68,8 @@ def this() -> Rank:
     rank = announced()
     if rank.count > 1 and _steps is None:
         raise errors.ArgumentError(
-            f"WORLD_SIZE is {rank.count}, and the ranks have not met: train with torchrun and scripts/train.py, or call "
-            "rrzoo.ranks.meet() first; other commands run on one rank"
+            f"WORLD_SIZE is {rank.count}, and the ranks have not met: train with torchrun and scripts/train.py, or in "
+            "a block of rrzoo.ranks.meet(); other commands run in one process"
         )
     return rank
 
@@ -128,7 +128,7 @@ def gather_images(features: Tensor, images: int) -> Tensor:
     """
     if this().count == 1:
         return features
-    gathered = all_gather(features.unflatten(0, (-1, images)).contiguous())  # (ranks, K, m, ...)
+    gathered = all_gather(features.reshape(-1, images, *features.shape[1:]))  # (ranks, K, m, ...)
     return gathered.transpose(0, 1).flatten(0, 2)
 
 
@@ -147,7 +147,8 @@ def average(tensors: Sequence[Tensor]) -> None:
     with _collective():
         dist.all_reduce(flat, group=_steps)
     flat /= this().count
-    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))
 
 

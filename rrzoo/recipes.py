@@ -80,6 +80,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "conv4x4-cifar10": _long("conv4x4", "cifar10", 32, 4, test_size=48, source_size=30),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
+    "resnet32-cifar10-paper": Recipe("resnet32", "cifar10", 32),
     "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
     "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),
     "conv4-cifar10-rotation": _compared("rotation", views=4, batch_size=128, epochs=20),

@@ -48,7 +48,7 @@ def load(name: str, device: str | torch.device = "cpu") -> Model:
         errors.ModelFolderError: its folder is incomplete, damaged or of another format.
     """
     if isinstance(device, str):
-        device = devices.pick(device).torch
+        device = devices.pick(device).where
     place = _find(name)
     if isinstance(place, hub.Source):
         return _from_hub(name, lambda: _load_from_hub(place, device))

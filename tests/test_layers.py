@@ -12,8 +12,8 @@ import rrzoo
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors", "environment", "files", "progress"},
-    {"records"},
-    {"config", "optimisers", "backbones", "images"},
+    {"records", "ranks"},
+    {"config", "devices", "optimisers", "backbones", "images"},
     {"kernels"},
     {"features", "recogniser", "views", "relation", "weights"},
     {"datasets"},

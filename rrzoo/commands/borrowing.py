@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from rrzoo import backbones, datasets, environment, errors, features, hub, training, weights
+from rrzoo import backbones, datasets, environment, errors, features, hub, ranks, training, weights
+from rrzoo.commands import computing
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 
@@ -171,18 +172,22 @@ def pretrain(
 
     Raises:
         errors.TrainingError: `resume`, where the backbone is frozen.
+        errors.ArgumentError: several ranks, there.
     """
+    device = computing.device(options)
     if resume and chosen.freeze == "all":
         raise errors.TrainingError("a head on a frozen backbone learns in one go: start without --resume")
+    if chosen.freeze == "all" and ranks.this().count > 1:
+        raise errors.ArgumentError("a head on a frozen backbone learns in one process: start without torchrun")
+    if chosen.freeze == "all" and not device.is_cpu:
+        print("a frozen backbone's features are computed on the CPU", flush=True)
     backbone, record = take(chosen, options.weights)
     backbone.check(chosen.image_size)
     print(describe(chosen, record, backbone, len(images)), flush=True)
     (red, green, blue), (red_std, green_std, blue_std) = record.mean, record.std
     images = dataclasses.replace(images, mean=(red, green, blue), std=(red_std, green_std, blue_std))
     if chosen.freeze == "none":
-        pretrained = training.pretrain(
-            chosen, images, run, resume, options.minutes, backbone, computing.device(options)
-        )
+        pretrained = training.pretrain(chosen, images, run, resume, options.minutes, backbone, device)
     else:
         pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes)
         print(held_out(report))

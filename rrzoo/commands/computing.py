@@ -40,7 +40,7 @@ def together(options: argparse.Namespace) -> Iterator[None]:
         errors.ArgumentError: the device is not there.
         errors.TrainingError: the ranks don't come together, or one was lost.
     """
-    backend = "nccl" if devices.pick(options.device).torch.type == "cuda" else "gloo"
+    backend = "nccl" if devices.pick(options.device).where.type == "cuda" else "gloo"
     with ranks.meet(backend) as rank, contextlib.ExitStack() as stack:
         if rank.first:
             if rank.count > 1:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         from rrzoo.gallery import Gallery
         from rrzoo.model import Model
 
-        device = computing.device(options).torch
+        device = computing.device(options).where
 
         @functools.cache  # loaded once, shared by all visitors
         def load(name: str) -> tuple[Model, Gallery]:

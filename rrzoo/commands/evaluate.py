@@ -73,7 +73,7 @@ def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool,
     """Measure a model, keep the figures in its folder, and return them as lines."""
     folder = zoo.find(name)
     evaluation_file.check(folder)
-    model = load_model(folder, device.torch)
+    model = load_model(folder, device.where)
     train, test = load(model, dataset, root)
     unknown = {}
     if model.recogniser and own_probe.is_of(model, test):

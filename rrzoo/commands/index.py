@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if not options.source:
         raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
-    model, begun = zoo.load(options.model, computing.device(options).torch), time.perf_counter()
+    model, begun = zoo.load(options.model, computing.device(options).where), time.perf_counter()
     is_folder = options.source not in datasets.names() and Path(options.source).is_dir()
     gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial

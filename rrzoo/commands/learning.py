@@ -101,12 +101,8 @@ def learn(name: str, chosen: Recipe, material: Material, root: Path, resume: boo
     device = computing.device(options)
     folder, unfinished = root / name, root / ".runs" / name
     unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding) if labelled else {}
-    print(
-        describe(name, chosen, images, labelled),
-        f"log and checkpoints: {unfinished}; computing on {device.name}",
-        sep="\n",
-        flush=True,
-    )
+    print(describe(name, chosen, images, labelled), flush=True)
+    print(f"log and checkpoints: {unfinished}; computing on {device.name}", flush=True)
     if backbones.is_borrowed(chosen.backbone):
         pretrained, images = borrowing.pretrain(chosen, images, unfinished, resume, options)
     else:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from rrzoo import backbones, pretext, training
-from rrzoo.commands import borrowing
+from rrzoo.commands import borrowing, computing
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.datasets.mapped import Selection
+from rrzoo.devices import Device
 from rrzoo.training import checkpoint
 
 SHARE = 0.95  # of the time that is planned for: a machine may be slower later on
@@ -33,7 +34,7 @@ def that_fit(chosen: Recipe, images: Dataset, run: Path, options: argparse.Names
         return dataclasses.replace(chosen, epochs=checkpoint.recipe_of(run).epochs), images
     if options.epochs is not None:
         return chosen, images
-    steps = max(1, int(seconds / seconds_of_step(chosen, images)))
+    steps = max(1, int(seconds / seconds_of_step(chosen, images, computing.device(options))))
     of_epoch = len(images) // chosen.batch_size
     if steps < of_epoch:
         return dataclasses.replace(chosen, epochs=1), some_of(images, steps * chosen.batch_size)
@@ -50,12 +51,14 @@ def some_of(images: Dataset, most: int) -> Dataset:
     return dataclasses.replace(images, images=Selection(images.images, rows), labels=labels)
 
 
-def seconds_of_step(chosen: Recipe, images: Dataset) -> float:
+def seconds_of_step(chosen: Recipe, images: Dataset, device: Device) -> float:
     """Return how many seconds a step takes here; the first one, which may compile, is left out."""
     with torch.random.fork_rng(devices=[]):
-        step = training.TrainStep(pretext.create(chosen, backbones.create(chosen.backbone), images), images)
-        step(0, np.arange(chosen.batch_size))
+        task = pretext.create(chosen, backbones.create(chosen.backbone), images)
+        step = training.TrainStep(task, images, device=device)
+        step(0, np.arange(chosen.batch_size))[0].item()
         begun = time.perf_counter()
         for _ in range(STEPS):
-            step(0, np.arange(chosen.batch_size))
+            loss, _ = step(0, np.arange(chosen.batch_size))
+        loss.item()  # a GPU is done only now
     return (time.perf_counter() - begun) / STEPS

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from rrzoo import datasets, environment, errors, ranks, zoo
 from rrzoo.commands import borrowing, computing, learning, own_pictures
-from rrzoo.commands.planning import duration, estimate, images_of, substituted
+from rrzoo.commands.planning import costs_of, duration, estimate, images_of, substituted
 from rrzoo.config import Recipe
 from rrzoo.recipes import RECIPES, check, recipe
 from rrzoo.training import checkpoint
@@ -90,7 +90,8 @@ def build_zoo(options: argparse.Namespace) -> None:
     there = [name for name in RECIPES if (root / name).exists()]
     print(f"in {root} already: {', '.join(there) or 'none'}")
     names = [name for name in RECIPES if name not in there]
-    seconds = {name: estimate(changed(name, options)) for name in tqdm(names, "measuring steps", leave=False)}
+    device = computing.device(options)
+    seconds = {name: estimate(changed(name, options), device) for name in tqdm(names, "measuring steps", leave=False)}
     names.sort(key=lambda name: seconds[name])
     print(plan(names, options, seconds))
     if options.dry_run:
@@ -146,12 +147,16 @@ def at_hand(chosen: Recipe, root: Path | None) -> Recipe:
 def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float] | None = None) -> str:
     """Say of models what would be trained and how long that takes here."""
     chosen = {name: changed(name, options) for name in names}
-    seconds = seconds or {name: estimate(one) for name, one in chosen.items()}
-    lines = [f"to train on {environment.machine()}; estimates from a few steps each:"]
+    device = computing.device(options)
+    seconds = seconds or {name: estimate(one, device) for name, one in chosen.items()}
+    gpu = "" if device.is_cpu else device.name
+    lines = [f"to train on {environment.machine(gpu)}; estimates from a few steps each:"]
     lines += [f"  {note}" for name, one in chosen.items() if (note := substituted(name, one))]
     for name, one in chosen.items():
         count = f"{one.epochs} epochs of {images_of(one):,} images"
         lines.append(f"  {name:<28}{count:<32}{f'K = {one.views}':<8}{duration(seconds[name]):>10}")
     if len(names) > 1:
         lines.append(f"  {'in all':<68}{duration(sum(seconds.values())):>10}")
+    else:
+        lines += [line for one in chosen.values() for line in costs_of(one)]
     return "\n".join(lines)

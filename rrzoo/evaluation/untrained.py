@@ -24,7 +24,7 @@ def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset, device: Dev
     architecture = Architecture(recipe.backbone, recipe.model_size, train.mean, train.std, **options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        random = Model(ModelConfig("random-weights", architecture)).to(device.torch)
+        random = Model(ModelConfig("random-weights", architecture)).to(device.where)
     labels, test_labels = train.require_labels(), test.require_labels()
     seen, test_seen = random.extract(train.images), random.extract(test.images)
     features = seen.pooled, labels, test_seen.pooled, test_labels

@@ -72,7 +72,7 @@ def export(
         errors.ArgumentError: the recipe's embedding_size is more than `train` has directions.
     """
     source = pretraining or train
-    model = _model(name, recipe, pretrained, source, train.classes).to(device.torch)
+    model = _model(name, recipe, pretrained, source, train.classes).to(device.where)
     train_features, test_features = model.extract(train.images), model.extract(test.images)
     random_pair_scores: tuple[float, ...] = ()
     if model.has_relation_head:
@@ -132,7 +132,7 @@ def export_unlabelled(
         errors.ModelFolderError: there is something at `folder` already.
         errors.ArgumentError: the recipe's embedding_size is more than the images have directions.
     """
-    model = _model(name, recipe, pretrained, images, ()).to(device.torch)
+    model = _model(name, recipe, pretrained, images, ()).to(device.where)
     if model.embedding is not None:
         some = np.random.default_rng(0).permutation(len(images))[:MOST_FITTED]
         pooled = model.extract(images.images[np.sort(some)]).pooled
@@ -191,7 +191,7 @@ def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Da
         images=pretrained.images,
         views_seen=pretrained.views_seen,
         minutes=round(pretrained.minutes, 1),
-        machine=machine(),
+        machine=machine(pretrained.gpu),
         arithmetic=pretrained.arithmetic,
         versions=versions(),
         date=time.strftime("%Y-%m-%d"),

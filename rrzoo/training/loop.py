@@ -17,7 +17,7 @@ from rrzoo import backbones, devices, environment, errors, pretext, ranks, recip
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
-from rrzoo.training import checkpoint
+from rrzoo.training import checkpoint, costs
 from rrzoo.training.run_log import log
 from rrzoo.training.step import TrainStep, learning_rate
 
@@ -37,6 +37,7 @@ class Pretrained:
     minutes: float
     arithmetic: str = ""  # of the backbone: float32, or bfloat16
     borrowed: BorrowedWeights | None = None  # that the backbone started from, if any
+    gpu: str = ""  # that was used, if any was
 
 
 @environment.keep_memory()
@@ -77,9 +78,8 @@ def pretrain(
     """
     recipes.check(recipe)
     ranks.share(recipe.batch_size)  # raises where the ranks don't divide it
-    ranks.require_agreement(
-        {**environment.versions(), "the recipe": str(recipe), "the number of images": str(len(dataset))}
-    )
+    facts = {"the recipe": str(recipe), "the number of images": str(len(dataset))}
+    ranks.require_agreement(environment.versions() | facts)
     if len(dataset) < recipe.batch_size:
         raise errors.ArgumentError(f"{len(dataset)} images are less than one batch of {recipe.batch_size}")
     with torch.random.fork_rng(devices=[]):
@@ -114,9 +114,15 @@ def pretrain(
                 checkpoint.save(run, step, epochs_done, taken)
     task.eval().to("cpu")
     views_seen = epochs_done * images * recipe.views
-    return Pretrained(
-        backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds() / 60, step.arithmetic
-    )
+    taken = seconds() / 60
+    arithmetic, gpu = step.arithmetic, _gpu(step)
+    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, taken, arithmetic, gpu=gpu)
+
+
+def _gpu(step: TrainStep) -> str:
+    """Name the GPUs that train, "" if the CPU does."""
+    count = ranks.this().count
+    return "" if step.device.is_cpu else f"{count} x {step.device.name}" if count > 1 else step.device.name
 
 
 def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str, float]:
@@ -132,10 +138,11 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str,
         # not sorted: neighbours in the batch make pairs
         indices = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
         step.optimizer.learning_rate = learning_rate(recipe, (epoch + number / steps) / recipe.epochs)
-        if step.view_buffer is None:  # nothing was shown yet
-            loss, metrics = _first_step(step, epoch, indices, run, bar)
-        else:
-            loss, metrics = step(epoch, indices)
+        try:
+            first = step.view_buffer is None  # nothing was shown yet
+            loss, metrics = _first_step(step, epoch, indices, run, bar) if first else step(epoch, indices)
+        except torch.OutOfMemoryError:
+            raise _no_room(step) from None
         for name, value in {"loss": loss, **metrics}.items():
             totals[name] = value.to(step.device.exact) if name not in totals else totals[name] + value
         bar.update(recipe.batch_size)
@@ -156,6 +163,17 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str,
         "images_per_second": round(images_per_second, 1),
         "views_per_second": round(images_per_second * recipe.views, 1),
     }
+
+
+def _no_room(step: TrainStep) -> errors.TrainingError:
+    """Say what would fit into the device's memory."""
+    recipe, device = step.task.recipe, step.device
+    _, memory = torch.cuda.mem_get_info(device.where) if device.where.type == "cuda" else (0, 0)
+    fits = costs.that_fits(recipe, step.dataset, memory * ranks.this().count, device.bfloat16)
+    remedy = "choose another device" if fits is None else "try --views {} --batch-size {}".format(*fits)
+    return errors.TrainingError(
+        f"{device.name} has no room for {recipe.views} views of {recipe.batch_size} images a step: {remedy}"
+    )
 
 
 def _first_step(
@@ -211,7 +229,7 @@ def _open(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         recipe=dataclasses.asdict(recipe),
         data=dataset.description,
         images=len(dataset),
-        machine=environment.machine(),
+        machine=environment.machine(_gpu(step)),
         device=step.device.name,
         ranks=ranks.this().count,
         arithmetic=step.arithmetic,

@@ -27,22 +27,22 @@ class Pixels:
     def __call__(self, indices: np.ndarray) -> Tensor:
         """Return images by their indices (M,): uint8 (M, 3, H, W) on the device."""
         if self.resident is not None:
-            rows = torch.from_numpy(indices).to(self.device.torch, non_blocking=True)
+            rows = torch.from_numpy(indices).to(self.device.where, non_blocking=True)
             return self.resident.index_select(0, rows).permute(0, 3, 1, 2)
         pixels = torch.from_numpy(self.images[indices])
-        if self.device.torch.type == "cuda":  # from pinned memory the copy goes on beside the last step
+        if self.device.where.type == "cuda":  # from pinned memory the copy goes on beside the last step
             pixels = pixels.pin_memory()
-        return pixels.to(self.device.torch, non_blocking=True).permute(0, 3, 1, 2)
+        return pixels.to(self.device.where, non_blocking=True).permute(0, 3, 1, 2)
 
     def _fits(self) -> bool:
-        if self.device.torch.type != "cuda":
+        if self.device.where.type != "cuda":
             return False
-        free, _ = torch.cuda.mem_get_info(self.device.torch)
-        return len(self.images) * self.images[:1].nbytes <= MOST * free
+        free, _ = torch.cuda.mem_get_info(self.device.where)
+        return bool(len(self.images) * self.images[:1].nbytes <= MOST * free)
 
     def _copy(self) -> Tensor:
         shape = len(self.images), *self.images[:1].shape[1:]
-        resident = torch.empty(shape, dtype=torch.uint8, device=self.device.torch)
+        resident = torch.empty(shape, dtype=torch.uint8, device=self.device.where)
         for start in range(0, len(self.images), BLOCK):
             resident[start : start + BLOCK] = torch.from_numpy(np.ascontiguousarray(self.images[start : start + BLOCK]))
         return resident

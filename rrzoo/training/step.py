@@ -34,20 +34,21 @@ class TrainStep:
         Raises:
             errors.ArgumentError: several ranks can't share the backbone's BatchNorm.
         """
-        self.task, self.dataset, self.device = task.to(device.torch), dataset, device
+        self.task, self.dataset, self.device = task.to(device.where), dataset, device
         synchronise(task.backbone)
         if fast:
             task.extract = self._fast_extract()
         self.optimizer = OPTIMISERS[task.recipe.optimizer](task.parameters(), task.recipe.learning_rate)
         self.pixels = Pixels(dataset.images, device)
-        self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels).to(device.torch)
-        self.mean, self.std = (torch.tensor(one, device=device.torch) for one in (dataset.mean, dataset.std))
+        self.labels = None if dataset.labels is None else torch.from_numpy(dataset.labels).to(device.where)
+        self.mean, self.std = (torch.tensor(one, device=device.where) for one in (dataset.mean, dataset.std))
         self.view_buffer: Tensor | None = None  # memory of the views, used again in every step
 
     def _fast_extract(self) -> Callable[[Tensor], Tensor]:
         """Return the fastest equal of the task's `extract`."""
         task = self.task
-        if not self.device.is_cpu or ranks.this().count > 1:  # the loops know nothing of other ranks' statistics
+        # the loops of `conv4.fast` know nothing of other ranks' statistics
+        if not self.device.is_cpu or self.device.bfloat16 or ranks.this().count > 1:
             task.backbone.to(memory_format=torch.channels_last)
             return ChannelsLast(task.extract, self.device)
         return task.extract if task.uses_feature_maps else conv4.fast(task.backbone)
@@ -63,7 +64,7 @@ class TrainStep:
         """Return images (M,) of the data set by their indices."""
         labels = None
         if self.labels is not None:
-            labels = self.labels[torch.from_numpy(indices).to(self.device.torch, non_blocking=True)]
+            labels = self.labels[torch.from_numpy(indices).to(self.device.where, non_blocking=True)]
         return Batch(self.pixels(indices), indices, labels, self.task.recipe.seed, epoch)
 
     def views(self, batch: Batch) -> Tensor:
@@ -114,7 +115,7 @@ class TrainStep:
         if ranks.this().count == 1:
             return
         task, optimizer = self.state()
-        optimizer = {name: tensor.to(self.device.torch) for name, tensor in optimizer.items()}
+        optimizer = {name: tensor.to(self.device.where) for name, tensor in optimizer.items()}
         ranks.copy_from_first([*task.values(), *optimizer.values()])
         self.load_state(task, optimizer)
 
@@ -123,7 +124,7 @@ class ChannelsLast:
     """Calls a backbone on views in channels last, in bfloat16 where the device computes so; returns float32."""
 
     def __init__(self, extract: Callable[[Tensor], Tensor], device: Device) -> None:
-        self.extract, self.kind, self.bfloat16 = extract, device.torch.type, device.bfloat16
+        self.extract, self.kind, self.bfloat16 = extract, device.where.type, device.bfloat16
 
     def __call__(self, views: Tensor) -> Tensor:
         """Return what `extract` does, of views (N, 3, S, S)."""

@@ -15,6 +15,7 @@ from ray.cluster_utils import Cluster
 import rrzoo
 from rrzoo import errors
 from rrzoo.gallery import cluster, folders, indexing
+from rrzoo.gallery.indexing import Indexed
 from rrzoo.gallery.rows import Rows
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     nodes.shutdown()
 
 
-def run(model: rrzoo.Model, folder: Path, address: str, **options: Any) -> tuple[Rows, list[str]]:
+def run(model: rrzoo.Model, folder: Path, address: str, **options: Any) -> tuple[Indexed, list[str]]:
     skipped: list[str] = []
     embed_some = functools.partial(cluster.embed, address)
     return indexing.embed(model, folders.of_folder(folder), None, skipped, embed_some=embed_some, **options), skipped
@@ -61,12 +62,13 @@ def test_a_node_that_dies_costs_no_row(
         if len(kept) == 3:  # in the middle: fragments are on both nodes
             threading.Thread(target=nodes.remove_node, args=(nodes.worker_nodes_added[0], False)).start()
 
-    rows, skipped = run(model, photos, nodes.address, keep=keep)
-    here = indexing.embed(model, folders.of_folder(photos), None, [])
-    assert rows.sources == here.sources
+    indexed, skipped = run(model, photos, nodes.address, keep=keep)
+    here = indexing.embed(model, folders.of_folder(photos), None, []).rows()
+    rows = indexed.rows()
+    assert list(rows.sources) == list(here.sources)
     assert len(rows) == sum(kept) == PICTURES
-    assert np.array_equal(rows.stamps, here.stamps)
-    np.testing.assert_allclose(rows.unit, here.unit, atol=1e-5)
+    assert np.array_equal(np.asarray(rows.stamps), np.asarray(here.stamps))
+    np.testing.assert_allclose(np.asarray(rows.unit), np.asarray(here.unit), atol=1e-5)
     assert [rows.thumbnails.file(row) for row in range(PICTURES)] == [
         here.thumbnails.file(row) for row in range(PICTURES)
     ]
@@ -76,7 +78,7 @@ def test_a_node_that_dies_costs_no_row(
 
 
 def test_what_is_known_is_not_sent(model: rrzoo.Model, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = indexing.embed(model, folders.of_folder(photos), None, [])
+    here = indexing.embed(model, folders.of_folder(photos), None, []).rows()
     asked: list[int] = []
 
     def nobody(model: Any, source: Any, numbers: list[int], strict: bool, with_relation: bool) -> Iterator[Any]:

@@ -87,9 +87,7 @@ def steps(tag: str) -> list[dict[str, Tensor]]:
     step.optimizer.step = observe
     lab = colorization.lab
     for number in range(2):
-        with mock.patch.object(
-            colorization, "lab", lambda rgb: lab(rgb).double()
-        ):  # of pixels, not of the task's tensors
+        with mock.patch.object(colorization, "lab", lambda rgb: lab(rgb).double()):  # of pixels
             loss, metrics = step(0, np.random.default_rng(number).permutation(IMAGES)[:BATCH])
         statistics = {name: value.clone() for name, value in task.state_dict().items() if "running" in name}
         seen[-1] |= {"loss": loss, **metrics, **statistics}
@@ -125,7 +123,7 @@ def test_ranks_that_have_not_met_are_refused(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(errors.ArgumentError, match="WORLD_SIZE is 2, and the ranks have not met"):
         training.pretrain(recipe("relation"), dataset(), tmp_path)
     monkeypatch.setenv("RANK", "2")
-    with pytest.raises(errors.ArgumentError, match="RANK is 2, WORLD_SIZE is 2.*start ranks with torchrun"):
+    with pytest.raises(errors.ArgumentError, match=r"RANK is 2, WORLD_SIZE is 2.*start ranks with torchrun"):
         ranks.this()
 
 
@@ -148,7 +146,7 @@ def until(happened: Callable[[], bool], ranks: list[subprocess.Popen]) -> None:
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
 def test_all_ranks_end_when_one_is_lost(signal_sent: signal.Signals, tmp_path: Path) -> None:
-    """Killed or hanging: the others end within 30 seconds and say so; the checkpoint is whole, and any number goes on."""
+    """Killed or hanging: the others end within 30 seconds and say so; the checkpoint is whole."""
     run = tmp_path / "run"
     four = train(4, run, epochs=500)
     until(lambda: (run / checkpoint.CHECKPOINT).exists(), four)

@@ -29,7 +29,7 @@ from rrzoo.evaluation.relation_scores import BINS, auc
 from rrzoo.gallery.searching import RERANKED
 from rrzoo.training import fit_head, view_features
 
-HELD_OUT, ALTERED = 1500, 300  # pictures of the test split; of them, those with altered copies
+HELD_OUT, ALTERED = 1000, 150  # pictures of the test split; of them, those with altered copies
 PICTURES = (100, 1000)  # that metrics and heads are fitted to; and as many as there are
 STEP = 1000  # pictures whose features are computed in one go
 SEEDS = 3  # heads and metrics of fewer than `MANY` pictures are of so many draws
@@ -94,19 +94,27 @@ def altered_copies(pictures: Sequence[Image.Image]) -> list[np.ndarray]:
     ]
 
 
-def views_of(model: rrzoo.Model, pixels: np.ndarray) -> np.ndarray:
+def views_of(model: rrzoo.Model, pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Return features of two random views of each picture, float32 (2, H, D)."""
     made_as, parts = model.config.architecture, []
-    for start in range(0, len(pixels), 100):
-        rows = np.arange(start, min(start + 100, len(pixels)))
-        some = images.limit_detail(pixels[rows], made_as.source_size)
-        drawn = views.draw(1, 0, rows, 2, *some.shape[1:3])
-        statistics = torch.tensor(made_as.mean), torch.tensor(made_as.std)
-        made = views.make(torch.from_numpy(some).permute(0, 3, 1, 2), drawn, made_as.image_size, *statistics)
-        with torch.no_grad():
-            features = torch.cat([model(part) for part in torch.split(made, model.batch_size)])
-        parts.append(features.view(2, len(rows), -1).numpy())
-    return np.concatenate(parts, 1)
+    statistics = torch.tensor(made_as.mean), torch.tensor(made_as.std)
+    for number, picture in enumerate(pictures):
+        pixels = torch.from_numpy(images.limit_detail(np.array(picture)[None], made_as.source_size)).permute(0, 3, 1, 2)
+        drawn = views.draw(1, 0, np.array([number]), 2, *pixels.shape[2:])
+        parts.append(views.make(pixels, drawn, made_as.image_size, *statistics))
+    with torch.no_grad():
+        features = torch.cat([model(part) for part in torch.split(torch.cat(parts), model.batch_size)])
+    return np.ascontiguousarray(features.view(len(pictures), 2, -1).transpose(0, 1).numpy())
+
+
+def photographs_in(folder: Path) -> list[np.ndarray]:
+    """Return the pictures of a folder, reduced to sides of at most 640 px."""
+    found = []
+    for file in sorted(folder.iterdir()):
+        picture = Image.open(file).convert("RGB")
+        picture.thumbnail((LONGEST, LONGEST))
+        found.append(np.asarray(picture))
+    return found
 
 
 def learnt_features(recipe: Recipe, model: rrzoo.Model, train: Dataset, folder: Path) -> np.ndarray:
@@ -130,7 +138,7 @@ def held_features(model: rrzoo.Model, pixels: Sequence[np.ndarray], labels: np.n
     if not file.exists():
         extracted = model.extract(pixels)
         copies = altered_copies([Image.fromarray(np.asarray(one)) for one in pixels[:ALTERED]])
-        one, two = views_of(model, pixels) if isinstance(pixels, np.ndarray) else (extracted.relation,) * 2
+        one, two = views_of(model, pixels)
         parts = extracted.relation, model.embed_features(extracted.pooled), one, two, model.features(copies), labels
         np.savez(file, *parts)
     with np.load(file) as kept:
@@ -164,8 +172,9 @@ def measure(score: Score, held: Held, curve: Curve) -> dict[str, float]:
     found["altered"] = auc(own, other)
     found["first"] = float((own >= of_copies.max(1)).mean())
     for share in FALSE_ALARMS:
-        threshold = np.partition(other, -round(share * len(other)))[-round(share * len(other))]
-        found[f"at {share:g}"] = float((own > threshold).mean())
+        alarms = round(share * len(other))
+        if alarms:  # too few pairs say nothing
+            found[f"at {share:g}"] = float((own > np.partition(other, -alarms)[-alarms]).mean())
     strange = np.random.default_rng(0).choice(other, len(own), replace=False)
     found["ECE, altered"] = error(slope * np.concatenate([own, strange]) + intercept)
     return found
@@ -216,7 +225,7 @@ def ranked(scores: np.ndarray, labels: np.ndarray, then: np.ndarray | None = Non
     return {"mAP": float(average.mean()), "P@10": float(relevant[:, :10].mean())}
 
 
-def compare(name: str, data: str, work: Path, most: int) -> None:
+def compare(name: str, data: str, work: Path, most: int, photographs: Path | None) -> None:
     """Measure all on one model's features of one data set; print it, and add it to results.jsonl."""
     model = rrzoo.load(name)
     train, pixels, labels = pictures_of(data, work, most)
@@ -224,8 +233,14 @@ def compare(name: str, data: str, work: Path, most: int) -> None:
     recipe = recipe_for(model, data)
     learnt = learnt_features(recipe, model, train, work / f"{name}-{data}")
     held = held_features(model, pixels, labels, work / f"{name}-{data}-held.npz")
+    tests = {data: held}
+    if photographs:
+        pictures = photographs_in(photographs)
+        none = np.full(len(pictures), -1)
+        tests["photographs"] = held_features(model, pictures, none, work / f"{name}-photographs-held.npz")
     shipped, embedded = by_head(model.require_relation_head()), held.embedded @ held.embedded.T
-    report(name, data, 0, 0, "head as it ships", measure(shipped, held, None), work)
+    for test, of_test in tests.items():
+        report(name, test, 0, 0, "head as it ships", measure(shipped, of_test, None), work)
     report(name, data, 0, 0, "embedding", ranked(embedded, labels), work)
     again = ranked(embedded, labels, shipped(held.plain, held.plain))
     report(name, data, 0, 0, "embedding, re-ranked", again, work)
@@ -235,8 +250,9 @@ def compare(name: str, data: str, work: Path, most: int) -> None:
             some = learnt[:, np.sort(rows)].astype(np.float32)
             first = centred(some)(held.plain, held.plain)
             for metric, score, curve, seconds in fitted(replace(recipe, seed=seed), some, work / "run"):
-                found = measure(score, held, curve) | {"seconds": seconds}
-                report(name, data, count, seed, metric, found, work)
+                for test, of_test in tests.items():
+                    found = measure(score, of_test, curve) | {"seconds": seconds}
+                    report(name, test, count, seed, metric, found, work)
             again = ranked(first, labels, score(held.plain, held.plain))
             report(name, data, count, seed, "centred, re-ranked by head", again, work)
 
@@ -255,12 +271,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", action="append", help="one that has a relation head; may be repeated")
     parser.add_argument("--dataset", action="append", choices=("stl10", "cifar10"), help="may be repeated")
     parser.add_argument("--most", metavar="N", type=int, default=10_000, help="pictures to learn from at most")
+    parser.add_argument("--photographs", metavar="DIR", type=Path, help="a folder of sharp ones to measure on, too")
     parser.add_argument("--work", metavar="DIR", type=Path, default=Path("pairs"), help="for features and results")
     options = parser.parse_args(argv)
     options.work.mkdir(parents=True, exist_ok=True)
     for data in options.dataset or ("stl10",):
         for name in options.model or ("lite0-stl10", "conv4x4-stl10"):
-            compare(name, data, options.work, options.most)
+            compare(name, data, options.work, options.most, options.photographs)
 
 
 if __name__ == "__main__":

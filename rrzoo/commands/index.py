@@ -1,6 +1,7 @@
 """Build a gallery of a data set or of a folder of images, to search in; of a folder, only what is new is read."""
 
 import argparse
+import functools
 import time
 from pathlib import Path
 
@@ -10,15 +11,19 @@ from rrzoo import datasets, errors, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, shelf
+from rrzoo.gallery import Gallery, cluster, indexing, remote, shelf
 from rrzoo.model import Model
 
+SOURCES = (
+    "a folder of images; a data set (rrzoo data); or, with rrzoo[ray], s3://BUCKET/PREFIX and other addresses, "
+    "WebDataset's shards (.tar) and Parquet tables"
+)
 STOPPED = "the same command goes on from what is whole"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a data set (rrzoo data), or a folder of images")
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help=SOURCES)
     parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
@@ -31,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out files and folders of this name, or path within the folder, such as '*.gif'; may be repeated",
     )
     computing.add_arguments(parser)
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        nargs="?",
+        const=cluster.LOCAL,
+        help="embed on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS, one on this machine",
+    )
     parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
     parser.add_argument("--list", action="store_true", help="list the galleries that are there")
     parser.add_argument("--remove", metavar="GALLERY", help="remove a gallery of the model; the pictures stay")
@@ -51,7 +63,9 @@ def run(options: argparse.Namespace) -> None:
     if not options.source:
         raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
     model, begun = zoo.load(options.model, computing.device(options).where), time.perf_counter()
-    is_folder = options.source not in datasets.names() and Path(options.source).is_dir()
+    is_folder = options.source not in datasets.names() and (
+        Path(options.source).is_dir() or remote.is_remote(options.source)
+    )
     gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -69,16 +83,20 @@ def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str,
     """Index a folder; return its gallery, the gallery's name and folder, and the bar."""
     if options.split:
         raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
-    source = Path(options.source)
-    name = shelf.name_for(zoo.gallery_folder(options.model, ""), source)
+    name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
+    embed_some = functools.partial(cluster.embed, options.ray) if options.ray else indexing.embed_here
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(model, source, folder, resumer(bar), options.strict, options.exclude)
+        gallery = Gallery.index_folder(
+            model, options.source, folder, resumer(bar), options.strict, options.exclude, embed_some
+        )
     return gallery, name, folder, bar
 
 
 def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path, tqdm]:
     """Index a data set; return as `_of_folder` does."""
+    if options.ray:
+        raise errors.ArgumentError("--ray embeds folders, addresses, shards and tables, no data sets: leave it away")
     if options.exclude:
         raise errors.ArgumentError("--exclude takes files out of a folder, and a data set is whole: leave it away")
     splits = [options.split] if options.split else datasets.labelled_splits(options.source)

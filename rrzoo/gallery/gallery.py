@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.gallery import folders, indexing, kept, sources, storage, updating
+from rrzoo.gallery import folders, indexing, kept, listing, sources, storage, updating
 from rrzoo.gallery.backends import Part
-from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.indexing import Embedder, EmbedSome
 from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
@@ -100,6 +100,7 @@ class Gallery(Searchable):
         progress: OnProgress | None = None,
         strict: bool = False,
         exclude: Sequence[str] = (),
+        embed_some: EmbedSome = indexing.embed_here,
     ) -> "Gallery":
         """Bring the gallery in `saved` up to date with a folder of images, and save it.
 
@@ -109,17 +110,20 @@ class Gallery(Searchable):
 
         Args:
             model: whose features are indexed.
-            source: the folder of images, as for `build`.
+            source: the folder of images, as for `build`; or, where pyarrow is installed, an address of object storage
+                (s3://bucket/prefix), a WebDataset shard (.tar) or a Parquet table: see `rrzoo.gallery.remote`.
             saved: the gallery's folder; what is there of another model, or damaged, is replaced.
             progress: called before the first batch, with what need not be embedded, and after each.
             strict: as for `build`.
             exclude: patterns as of a shell; files and folders of such a name, or path within `source`, are left out.
+            embed_some: embeds what is new; default: this process. See `rrzoo.gallery.cluster`.
 
         Raises:
             errors.GalleryError: as for `build`, and if `saved` can't be written or is the gallery of another folder.
+            errors.ArgumentError: a package is missing, or something is to be left out of what is no folder.
         """
-        arguments = model, Path(source), Path(saved), progress, strict, exclude
-        storage.check_owner(Path(saved), folders.identity(Path(source)))
+        arguments = model, source, Path(saved), progress, strict, exclude, embed_some
+        storage.check_owner(Path(saved), listing.identity(source))
         try:
             return cls._index_folder(updating.usable(Path(saved), model.fingerprint), *arguments)
         except errors.DamagedGalleryError:  # which is seen where rows are read
@@ -130,18 +134,20 @@ class Gallery(Searchable):
         cls,
         before: Saved | None,
         model: Embedder,
-        source: Path,
+        source: Folder,
         saved: Path,
         progress: OnProgress | None,
         strict: bool,
         exclude: Sequence[str],
+        embed_some: EmbedSome,
     ) -> "Gallery":
-        unfinished = Unfinished(saved, model.fingerprint, folders.identity(source))
+        unfinished = Unfinished(saved, model.fingerprint, listing.identity(source))
         known = [*([before.rows] if before else []), *unfinished.known()]
-        listed = folders.of_folder(source, exclude, known)
+        listed = listing.listed(source, exclude, known)
         skipped: list[str] = []
         notes = list(listed.notes)
-        indexed = indexing.embed(model, listed, progress, None if strict else skipped, notes, known, unfinished.add)
+        taker = None if strict else skipped
+        indexed = indexing.embed(model, listed, progress, taker, notes, known, unfinished.add, embed_some=embed_some)
         manifest = GalleryManifest(
             model=model.name,
             fingerprint=model.fingerprint,

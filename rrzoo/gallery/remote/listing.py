@@ -22,11 +22,12 @@ def is_remote(source: str) -> bool:
     return "://" in source or (source.endswith((shards.SUFFIX, tables.SUFFIX)) and Path(source).is_file())
 
 
-def of_address(address: str) -> PictureSource:
+def of_address(address: str, identity: str | None = None) -> PictureSource:
     """List the pictures below an address, or in a shard or table; the first folder of a file's path is its label.
 
     Args:
         address: such as s3://bucket/prefix, gs://bucket/prefix, photos.parquet or shard.tar.
+        identity: what tells it from all others; default: the address.
 
     Raises:
         errors.ArgumentError: pyarrow is missing, or knows no such kind of address.
@@ -52,7 +53,7 @@ def of_address(address: str) -> PictureSource:
         sources.classes_of(pictures),
         batch=sources.BATCH,
         parallel=True,
-        folder=address,
+        folder=identity or address,
         notes=_ignored(found),
     )
 

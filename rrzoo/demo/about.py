@@ -74,6 +74,12 @@ def vote(gallery: Gallery, vote: Vote) -> str:
     )
 
 
+def _seen(training: Training) -> str:
+    """Say what all of a model learnt from: what others trained first, too."""
+    borrowed = f"{training.borrowed.data or 'pictures of others'} (by others); here " if training.borrowed else ""
+    return f"{borrowed}{_images(training)}"
+
+
 def card_text(model: Model) -> str:
     """Return the model's card without the front matter that the Hub reads, as Markdown."""
     place = model.folder
@@ -120,7 +126,7 @@ def _row(number: int, name: str, line: str, chosen: bool) -> str:
         return f'<tr><th scope="row">{button}</th><td colspan="6">{html.escape(line)}</td></tr>'
     training, measured = config.training, evaluation_file.own(folder, config)
     cells = (
-        _images(training) if training else "",
+        _seen(training) if training else "",
         training.pretext if training else "",
         f"{measured.linear_probe:.1%}" if measured else "",
         f"{measured.knn['20']:.1%}" if measured and "20" in measured.knn else "",

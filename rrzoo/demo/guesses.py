@@ -54,7 +54,9 @@ def _known(model: Model) -> str:
     """Say which classes there are, and what the probe is worth."""
     classes = list(model.classes)
     named = f"{', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}"
-    text = f"It knows {len(classes)} classes: {html.escape(named)}. Labels came in only here"
+    training = model.config.training
+    only = "Labels came in here" if training and training.borrowed else "Labels came in only here"  # and before
+    text = f"It knows {len(classes)} classes: {html.escape(named)}. {only}"
     measured = model.evaluation
     if measured is None:
         return f"{text}."

@@ -22,9 +22,7 @@ def closeness(gallery: Gallery, score: float) -> str:
         return "the same picture"
     if len(random) == 0:
         return f"{score:.2f}"
-    share = 100 * np.searchsorted(random, score) / len(random)
-    if share > 99.99:
-        return "> 99.99%"
+    share = min(100 * np.searchsorted(random, score) / len(random), 99.99)  # 10,000 pairs say no more
     return f"{np.floor(100 * share) / 100:.2f}%" if share >= 99 else f"{np.floor(share):.0f}%"
 
 

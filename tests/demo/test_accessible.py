@@ -70,6 +70,6 @@ def test_the_keyboard_alone_searches_with_a_hit_by_another_model(page: Page) -> 
     expect(page).to_have_url(re.compile("picture=clay10"))
     tab_to("#options button")
     page.keyboard.press("Enter")
-    tab_to("input[type=radio]")
-    page.keyboard.press("ArrowRight")
+    tab_to("input[type=radio][value^=adds]")
+    page.keyboard.press("Space")
     expect(page.get_by_label("adds it to the search")).to_be_checked()

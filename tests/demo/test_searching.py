@@ -138,10 +138,15 @@ def test_choosing_a_model_keeps_what_was_uploaded_and_closes_tabs_that_it_can_do
     expect(page.get_by_role("tab", name="Relate")).to_be_enabled()
 
 
-def test_the_snippets_of_use_via_api_run_as_copied(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_snippets_of_use_via_api_run_as_copied(
+    browser: Browser, server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = browser.new_page()  # Gradio's drawer asks for what the demo does not serve, and does without
+    page.goto(server)
     page.get_by_role("button", name="Use via API").click()
     snippet = page.locator("code, pre").filter(has_text=re.compile(r"client\.predict\([\s\S]*/classify")).first
     expect(snippet).to_be_visible()
     exec(snippet.inner_text(), {})
     assert "'horse'" in capsys.readouterr().out
     assert "share=True" not in page.locator("body").inner_text()
+    page.close()

@@ -260,11 +260,9 @@ def _only_writer(folder: Path) -> Iterator[None]:
 
 def _remove_others(folder: Path, kept: set[str]) -> None:
     """Remove older generations, and what killed runs have left; but nothing that is not a gallery's."""
+    rrzoo_files.remove_abandoned(folder)
     for path in folder.iterdir():
-        unfinished = path.name.startswith(rrzoo_files.UNFINISHED)
-        name = path.name.removeprefix(rrzoo_files.UNFINISHED).rpartition("-")[0] if unfinished else path.name
-        ours = bool(_generation(name)) or name in FORMAT_1 or (unfinished and name == MANIFEST)
-        if ours and path.name not in kept:
+        if (_generation(path.name) or path.name in FORMAT_1) and path.name not in kept:
             path.unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rrzoo import backbones, environment, errors, pretext, recipes, relation
+from rrzoo import backbones, environment, errors, files, pretext, recipes, relation
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.training import checkpoint
@@ -172,6 +172,7 @@ def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
     try:
         run.mkdir(parents=True, exist_ok=True)
+        files.remove_abandoned(run)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be made ({problem.strerror}): choose another folder") from None
     epochs_done, seconds = 0, 0.0

@@ -162,10 +162,11 @@ def test_a_damaged_checkpoint_names_the_one_before(tmp_path: Path) -> None:
     (run / checkpoint.CHECKPOINT).write_bytes(b"damaged")
     recipe = Recipe("conv4", "none", 8, views=2, batch_size=4, epochs=3, loss="bce")
     step = TrainStep(pretext.create(recipe, backbones.create("conv4"), figures()), figures(), fast=False)
-    with pytest.raises(
-        errors.TrainingError, match=r"The one before it can, of epoch 2: .* with --resume, after: mv"
-    ) as caught:
-        checkpoint.load(run, step)
+    for read in (lambda: checkpoint.recipe_of(run), lambda: checkpoint.load(run, step)):
+        with pytest.raises(
+            errors.TrainingError, match=r"The one before it can, of epoch 2: .* with --resume, after: mv"
+        ) as caught:
+            read()
     assert os.system(str(caught.value).rpartition("after: ")[2]) == 0
     assert checkpoint.load(run, step)[0] == 2
     (run / checkpoint.CHECKPOINT).write_bytes(b"damaged")

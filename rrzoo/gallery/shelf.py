@@ -68,6 +68,7 @@ def remove(shelf: Path, name: str) -> None:
         raise errors.GalleryError(f"no gallery {name!r} is in {shelf}: {errors.choices(name, names)}")
     going = shelf / f"{rrzoo_files.UNFINISHED}{name}"
     try:
+        rrzoo_files.remove_abandoned(shelf)  # of a removal that was cut off
         (shelf / name).rename(going)  # from here on it is gone, whatever happens
         shutil.rmtree(going)
     except OSError as problem:

@@ -152,9 +152,7 @@ def _remove_unlisted(folder: Path, manifest: GalleryManifest) -> None:
     """Remove older generations, and what killed runs have left; but nothing that is not a gallery's."""
     indexes = {manifests.name_of(INDEX, segment.number) for segment in manifest.segments}
     kept = {MANIFEST, *manifest.files, *indexes}
+    rrzoo_files.remove_abandoned(folder)
     for path in folder.iterdir():
-        unfinished = path.name.startswith(rrzoo_files.UNFINISHED)
-        name = path.name.removeprefix(rrzoo_files.UNFINISHED).rpartition("-")[0] if unfinished else path.name
-        ours = bool(manifests.number_of(name)) or name in FORMAT_1 or (unfinished and name == MANIFEST)
-        if ours and path.name not in kept:
+        if (manifests.number_of(path.name) or path.name in FORMAT_1) and path.name not in kept:
             path.unlink(missing_ok=True)

@@ -58,12 +58,11 @@ def recipe_of(run: Path) -> Recipe:
     if not (run / CHECKPOINT).exists():
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
     try:
+        files.check_regular(run / CHECKPOINT)
         with safe_open(run / CHECKPOINT, "pt") as file:
-            return from_dict(Recipe, json.loads(file.metadata()["recipe"]))
+            return from_dict(Recipe, parse(file.metadata()["recipe"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise errors.TrainingError(
-            f"{run / CHECKPOINT} can't be read ({problem}): delete {run} to start anew"
-        ) from None
+        raise _with_remedy(run, errors.TrainingError(f"{run / CHECKPOINT} can't be read ({problem})")) from None
 
 
 def load(run: Path, step: TrainStep) -> tuple[int, float]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rrzoo import backbones, devices, environment, errors, pretext, ranks, recipes, relation
+from rrzoo import backbones, devices, environment, errors, files, pretext, ranks, recipes, relation
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
@@ -217,6 +217,7 @@ def _open(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
     try:
         run.mkdir(parents=True, exist_ok=True)
+        files.remove_abandoned(run)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be made ({problem.strerror}): choose another folder") from None
     epochs_done, seconds = 0, 0.0

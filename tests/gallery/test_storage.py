@@ -149,8 +149,8 @@ def test_an_older_format_is_named_and_not_read(tmp_path: Path) -> None:
 
 
 def test_only_what_is_a_gallerys_is_removed(tmp_path: Path, random: np.random.Generator) -> None:
-    others = ["notes.txt", "features-1.safetensors.bak", "features-x.safetensors", ".unfinished-notes.txt-abc"]
-    leftovers = ["features-9.safetensors", ".unfinished-rows-4.safetensors-a_b", ".unfinished-manifest.json-xyz"]
+    others = ["notes.txt", "features-1.safetensors.bak", "features-x.safetensors", "unfinished-notes"]
+    leftovers = ["features-9.safetensors"]
     for name in others + leftovers:
         (tmp_path / name).write_text("x")
     gallery(random, 3).save(tmp_path)

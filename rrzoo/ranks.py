@@ -8,6 +8,7 @@ features alike, without a factor. A rank that hears nothing of another for `PATI
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -199,8 +200,9 @@ def _collective() -> Iterator[None]:
         yield
     except RuntimeError as problem:  # of torch's: the others closed the connection, or PATIENCE is over
         first = next(iter(str(problem).splitlines()), type(problem).__name__)
+        reason = re.sub(r"\[\S+:\d+\]\s*", "", first)  # without places in gloo's sources
         raise errors.TrainingError(
-            f"rank {announced().number} lost the others ({first:.120}): the last whole epoch's checkpoint is kept, go "
+            f"rank {announced().number} lost the others ({reason:.100}): the last whole epoch's checkpoint is kept, go "
             "on with --resume"
         ) from None
 

@@ -59,7 +59,7 @@ def costs_of(chosen: Recipe) -> list[str]:
     counted = costs.count(chosen, dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size)))
     views = chosen.epochs * images_of(chosen) * chosen.views
     hours = ", ".join(
-        f"{gpu.name} {duration(views / counted.views_per_second(gpu))}"
+        f"{gpu.name} {duration(max(60, views / counted.views_per_second(gpu)))}"
         + (" (a step does not fit)" if counted.memory(gpu.bfloat16) > costs.ROOM * gpu.memory else "")
         for gpu in costs.GPUS
     )

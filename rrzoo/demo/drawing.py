@@ -3,10 +3,12 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
+
+from rrzoo.gallery.duplicates import CopyGroup
 
 SIDE = 192  # px, the longer side of a picture in the page
 
@@ -26,18 +28,23 @@ def image(picture: np.ndarray | Image.Image, alt: str) -> str:
 
 
 def grid(
-    pictures: Sequence[np.ndarray | Image.Image | None], captions: Sequence[str], name: str, small: bool = False
+    pictures: Sequence[np.ndarray | Image.Image | None],
+    captions: Sequence[str],
+    name: str,
+    small: bool = False,
+    first: int = 0,
 ) -> str:
-    """Draw pictures as buttons that send their number, from 0, when clicked; a small grid hides its captions.
+    """Draw pictures as buttons that send their number, when clicked; a small grid hides its captions.
 
     Args:
         pictures: N; of None, the caption stands alone, and is no button.
         captions: N lines, the alternative texts too.
         name: what the pictures are, for those who don't see them.
         small: as a row of examples.
+        first: number that the first button sends.
     """
     cells = ""
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True), first):
         text = html.escape(caption)
         if picture is None:
             cells += f'<li class="alone"><span>{text}</span></li>'
@@ -46,6 +53,19 @@ def grid(
         cells += f'<li><button type="button" data-index="{number}" title="{text}">{image(picture, caption)}{visible}'
         cells += "</button></li>"
     return f'<ul class="pictures{" small" if small else ""}" aria-label="{html.escape(name)}">{cells}</ul>'
+
+
+def groups(found: Sequence[CopyGroup], thumbnail: Callable[[int], Image.Image]) -> tuple[str, list[int]]:
+    """Draw groups of copies, the best of each first; return the row of each button, too."""
+    markup = ""
+    rows: list[int] = []
+    for number, group in enumerate(found, 1):
+        pictures = [thumbnail(copy.row) for copy in group.copies]
+        captions = [f"{copy.source} · {copy.probability:.2f}" for copy in group.copies]
+        markup += f"<h3>{number}: {len(group.copies)} pictures</h3>"
+        markup += grid(pictures, captions, f"Copies, group {number}", first=len(rows))
+        rows += [copy.row for copy in group.copies]
+    return markup, rows
 
 
 def notice(sentence: str) -> str:

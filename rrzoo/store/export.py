@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,13 @@ def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
 
 
 def export_unlabelled(
-    name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, test: Dataset, folder: Path
+    name: str,
+    recipe: Recipe,
+    pretrained: Pretrained,
+    images: Dataset,
+    test: Dataset,
+    folder: Path,
+    gallery: Callable[[Model], Gallery] | None = None,
 ) -> tuple[Model, WithoutLabels]:
     """Measure what was learnt from images without labels, and write the model folder, which has no probe.
 
@@ -113,6 +119,7 @@ def export_unlabelled(
         images: that it was learnt from.
         test: others, all of one size, to measure it on.
         folder: to be made.
+        gallery: builds the model's gallery; default: of clay figures.
 
     Returns:
         the model as it was written, and what was measured.
@@ -137,7 +144,8 @@ def export_unlabelled(
         random_pair_scores=random_pair_scores,
     )
     measured = without_labels.measure(model, test)
-    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), without_labels=measured)
+    shown = gallery(model) if gallery else Gallery.build(model, datasets.load("clay10", "test"))
+    save(model, folder, shown, without_labels=measured)
     return load(folder), measured
 
 

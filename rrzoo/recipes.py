@@ -153,6 +153,20 @@ def own_pictures(backbone: str, dataset: str, count: int) -> Recipe:
     return replace(chosen, batch_size=min(chosen.batch_size, max(2, count // 5)))
 
 
+def head_of_own_pictures(dataset: str, count: int) -> Recipe:
+    """Return the recipe by which a head learns from `count` pictures of anybody's, on what lite0-stl10 stands on."""
+    borrowed = RECIPES["lite0-stl10"]
+    known = backbones.preparation(borrowed.backbone)
+    return replace(
+        borrowed,
+        dataset=dataset,
+        crop=known.crop,
+        interpolation=known.interpolation,
+        batch_size=min(64, max(16, count // 4)),
+        embedding_size=None,
+    )
+
+
 def check(recipe: Recipe) -> Recipe:
     """Return a recipe that can be trained.
 

@@ -3,10 +3,12 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
+
+from rrzoo.gallery.duplicates import CopyGroup
 
 SIDE = 192  # px, the longer side of a picture in the page
 CLOSER = (  # a magnifying glass
@@ -59,6 +61,19 @@ def grid(
             cells += f'<button type="button" class="closer" aria-label="Look closer: {text}">{CLOSER}</button>'
         cells += "</li>"
     return f'<ul class="pictures{" small" if small else ""}" aria-label="{html.escape(name)}">{cells}</ul>'
+
+
+def groups(found: Sequence[CopyGroup], thumbnail: Callable[[int], Image.Image]) -> tuple[str, list[int]]:
+    """Draw groups of copies, the best of each first; return the row of each button, too."""
+    markup = ""
+    rows: list[int] = []
+    for number, group in enumerate(found, 1):
+        pictures = [thumbnail(copy.row) for copy in group.copies]
+        captions = [f"{copy.source} · {copy.probability:.2f}" for copy in group.copies]
+        markup += f"<h3>{number}: {len(group.copies)} pictures</h3>"
+        markup += grid(pictures, captions, f"Copies, group {number}", first=len(rows))
+        rows += [copy.row for copy in group.copies]
+    return markup, rows
 
 
 def notice(sentence: str) -> str:

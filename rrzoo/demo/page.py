@@ -7,6 +7,7 @@ from typing import Any
 
 import fastapi
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from rrzoo import demo, zoo
 from rrzoo.demo import about, gradio_patches, preview, serving, uploads
@@ -16,12 +17,15 @@ from rrzoo.demo.door import calls
 from rrzoo.demo.door.door import Door
 from rrzoo.demo.endpoints import add_endpoints
 from rrzoo.demo.examples import example_pictures, offered
+from rrzoo.demo.own_models.trainings import Trainings
 from rrzoo.demo.tabs.classify import classify_tab
+from rrzoo.demo.tabs.dropping import Own
 from rrzoo.demo.tabs.gallery import gallery_tab
 from rrzoo.demo.tabs.learning import learning_tab
 from rrzoo.demo.tabs.models import models_tab
 from rrzoo.demo.tabs.relate import relate_tab
 from rrzoo.demo.tabs.search import search_tab
+from rrzoo.demo.visitors import Visitors
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 
@@ -78,18 +82,26 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
             with gr.Column(scale=1, min_width=240):
                 model_choice = gr.Dropdown(about.model_choices(), value=default, label="Model", elem_id="model")
         context = Context(get_model, default, model_choice, figures, class_names, *offered(gallery))
+        own = Own(context, Visitors(), gr.State(0))
+        trainings = Trainings(Path(get_upload_folder()) / "trainings")
         with gr.Tabs() as tabs:
             every_tab = [
                 search_tab(context, page),
                 classify_tab(context),
                 relate_tab(context),
-                gallery_tab(context, page),
-                learning_tab(context),
+                gallery_tab(own),
+                learning_tab(own, trainings),
                 models_tab(context),
             ]
         relating_tabs = [tab for tab, name in zip(every_tab, TABS, strict=True) if name in NEED_RELATION_HEAD]
         for tab, name in zip(every_tab, TABS, strict=True):
             tab.select(None, js=KEEP_TAB.format(name), api_visibility="private")
+
+        def leave(request: gr.Request) -> None:
+            own.galleries.drop(request.session_hash)
+            trainings.forget(request.session_hash)
+
+        page.unload(leave)
 
         def introduce(model_name: str) -> Any:
             """Say what a model learnt, and close the tabs that it can do nothing in."""

@@ -204,6 +204,10 @@ class Gallery(Searchable):
         pictures = DatasetPictures(source.splits) if source.splits else None
         return cls(model, rows, source.classes, source.description, pictures, skipped, notes, source.folder)
 
+    def unit(self) -> np.ndarray:
+        """Return the features of all images that are searched, scaled to unit length, float32 (N, E)."""
+        return self._rows.unit()
+
     def features(self) -> np.ndarray:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +113,7 @@ def export_unlabelled(
     test: Dataset,
     folder: Path,
     device: Device = devices.CPU,
+    gallery: Callable[[Model], Gallery] | None = None,
 ) -> tuple[Model, WithoutLabels]:
     """Measure what was learnt from images without labels, and write the model folder, which has no probe.
 
@@ -124,6 +125,7 @@ def export_unlabelled(
         test: others, all of one size, to measure it on.
         folder: to be made.
         device: that measures.
+        gallery: builds the model's gallery; default: of clay figures.
 
     Returns:
         the model as it was written, and what was measured.
@@ -148,8 +150,8 @@ def export_unlabelled(
         random_pair_scores=random_pair_scores,
     )
     measured = without_labels.measure(model, test)
-    gallery = Gallery.build(model, datasets.load("clay10", "test"))
-    save(model.to("cpu"), folder, gallery, without_labels=measured)
+    shown = gallery(model) if gallery else Gallery.build(model, datasets.load("clay10", "test"))
+    save(model.to("cpu"), folder, shown, without_labels=measured)
     return load(folder), measured
 
 

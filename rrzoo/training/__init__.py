@@ -6,6 +6,7 @@ Of a borrowed backbone that stays frozen the head alone is trained: `frozen`.
 from rrzoo.training.frozen import LEAST, bytes_of, fit_head, train_head, view_features
 from rrzoo.training.held_out import HeldOut
 from rrzoo.training.loop import Pretrained, pretrain
+from rrzoo.training.pace import seconds_of_step
 from rrzoo.training.step import TrainStep
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "bytes_of",
     "fit_head",
     "pretrain",
+    "seconds_of_step",
     "train_head",
     "view_features",
 ]

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from visiting import TABS, captions, choose, open_options, remove_picture, tab, upload
 
@@ -179,42 +178,6 @@ def test_relate_several_and_look_into_one_pair(
         heat = verdict.get_by_role("img", name=f"What in picture {number} drove the score")
         expect(heat.locator("rect")).to_have_count(81)  # 9 x 9 places
     expect(verdict).to_contain_text("cold ones against")
-
-
-def test_a_gallery_of_the_visitors_own(
-    page: Page, server: str, browser: Browser, demo_folder: Path, figures: list[Path], tmp_path: Path
-) -> None:
-    (tmp_path / "broken.png").write_text("no picture")
-    hostile = tmp_path / "<img src=x onerror=alert(1)>.png"
-    Image.open(figures[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(hostile)
-    before = set((demo_folder / "uploads").rglob("*.png"))  # of other tests' visitors
-    tab(page, server, "yours")
-    expect(page.locator("#own")).to_contain_text("No pictures of yours yet")
-    upload(page, "drop", [*figures, hostile, tmp_path / "broken.png"])
-    message, own = page.locator("#own-message"), captions(page.locator("#own"))
-    expect(message).to_contain_text("4 pictures of yours are in memory")
-    expect(message).to_contain_text("1 could not be read: image 5: broken.png is not an image")
-    expect(own).to_have_count(4)
-    assert set((demo_folder / "uploads").rglob("*.png")) <= before
-
-    page.locator("#own button").nth(0).click()
-    expect(own.first).to_have_text("horse.png · 1.00")
-    expect(own.nth(1)).to_contain_text("onerror")  # the mirrored horse, its name shown as text
-    upload(page, "own-query", figures[2])
-    expect(own.first).to_have_text("bird.png · 1.00")
-    page.locator("#model input").click()
-    page.get_by_role("option", name=OTHER_MODEL).click()
-    expect(message).to_contain_text(f"4 pictures of yours, as {OTHER_MODEL} sees them")
-
-    stranger = browser.new_page()
-    stranger.goto(f"{server}/?tab=yours")
-    upload(stranger, "own-query", figures[2])
-    expect(stranger.get_by_test_id("toast-body")).to_contain_text("your pictures are not in memory")
-    stranger.close()
-    page.get_by_role("button", name="Forget my pictures").click()
-    expect(page.locator("#own")).to_contain_text("No pictures of yours yet")
-    page.get_by_role("button", name="Or try it with 40 clay figures").click()
-    expect(own).to_have_count(40)
 
 
 def test_pairs_of_views_get_live_verdicts(page: Page, server: str) -> None:

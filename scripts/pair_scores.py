@@ -244,7 +244,7 @@ def compare(name: str, data: str, work: Path, most: int, photographs: Path | Non
     report(name, data, 0, 0, "embedding", ranked(embedded, labels), work)
     again = ranked(embedded, labels, shipped(held.plain, held.plain))
     report(name, data, 0, 0, "embedding, re-ranked", again, work)
-    for count in (count for count in (*PICTURES, most) if count <= learnt.shape[1]):
+    for count in dict.fromkeys((*(one for one in PICTURES if one < most), most)):
         for seed in range(SEEDS if count < MANY else 1):
             rows = np.random.default_rng(seed).permutation(learnt.shape[1])[:count]
             some = learnt[:, np.sort(rows)].astype(np.float32)

@@ -207,10 +207,18 @@ def estimate(chosen: Recipe) -> float:
 
 
 def held_out(report: training.HeldOut) -> str:
-    """Say how well the head does on pictures that it has not learnt from."""
+    """Say how well the head does on pictures that it has not learnt from, and that cosine does better where it does."""
+    lines = [f"on {report.pictures:,} held-out pictures: {_figures(report)}"]
+    if report.cosine is not None:
+        lines.append(f"cosine of the same features, for comparison: {_figures(report.cosine)}")
+        if report.cosine.auc_same_image >= report.auc_same_image:
+            lines.append("NOTE: the head does no better than cosine: go by cosine, or let it learn from more pictures")
+    return "\n".join(lines)
+
+
+def _figures(report: training.HeldOut) -> str:
     same_class = "" if report.auc_same_class is None else f", same class {report.auc_same_class:.3f}"
     return (
-        f"on {report.pictures:,} held-out pictures: area under ROC, same picture {report.auc_same_image:.3f}"
-        f"{same_class}; views found at one false alarm in 1,000: {report.recall_1e_3:.1%}, in 10,000: "
-        f"{report.recall_1e_4:.1%}"
+        f"area under ROC, same picture {report.auc_same_image:.3f}{same_class}; views found at one false alarm in "
+        f"1,000: {report.recall_1e_3:.1%}, in 10,000: {report.recall_1e_4:.1%}"
     )

@@ -25,7 +25,7 @@ from rrzoo.datasets import Dataset
 from rrzoo.images import limit_detail, to_square
 from rrzoo.optimisers import OPTIMISERS
 from rrzoo.relation import LOSSES, RelationHead
-from rrzoo.training.held_out import HeldOut, auc_same_image, measure
+from rrzoo.training.held_out import HeldOut, auc_same_image, cosine, measure
 from rrzoo.training.loop import Pretrained
 from rrzoo.training.run_log import log
 from rrzoo.training.step import learning_rate
@@ -203,13 +203,14 @@ def _learn(
             total += loss.item()
         if not math.isfinite(total):
             raise errors.TrainingError(f"the loss is {total} at epoch {epoch + 1}: lower the learning rate")
-        auc = auc_same_image(head.eval(), unseen)
+        auc = auc_same_image(head.eval().score_all, unseen)
         log(run, event="epoch", epoch=epoch + 1, loss=round(total / len(batches), 6), held_out_auc=round(auc, 5))
         if auc > best_auc:
             best, best_epoch, best_auc = copy.deepcopy(head), epoch + 1, auc
         if epoch + 1 - best_epoch >= PATIENCE or time.perf_counter() > until:
             break
-    report = measure(best.eval(), unseen, labels)
+    report = measure(best.eval().score_all, unseen, labels)
+    report = dataclasses.replace(report, cosine=measure(cosine, unseen, labels))
     log(run, event="held out", epoch=best_epoch, **dataclasses.asdict(report))
     return best, best_epoch, report
 

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 import rrzoo
 from conftest import Outcome, smooth_image
-from rrzoo import errors, hub, zoo
+from rrzoo import errors, hub, training, zoo
+from rrzoo.commands import borrowing
 from rrzoo.hub import client
 from rrzoo.store import model_folder, packaged, verify
 from rrzoo.store.load import load
@@ -41,6 +42,7 @@ def test_train_from_a_file(run_command: Run, few_figures: None, file: Path, tmp_
     assert "licence apache-2.0" in done.out
     assert "features of 3 views of 400 pictures: 1 MB on disk meanwhile" in done.out
     assert "on 40 held-out pictures: area under ROC, same picture 0." in done.out
+    assert "cosine of the same features, for comparison: area under ROC, same picture 0." in done.out
     file.unlink()
     model = rrzoo.load("mine")
     architecture = model.config.architecture
@@ -85,6 +87,14 @@ def test_all_of_it_may_learn(run_command: Run, few_figures: None, file: Path) ->
     given = timm.create_model("test_efficientnet", checkpoint_path=str(file)).state_dict()["conv_stem.weight"]
     learnt = rrzoo.load("mine").backbone.state_dict()["net.conv_stem.weight"]
     assert 0 < (given - learnt).abs().max() < 0.5
+
+
+def test_where_cosine_does_better_it_is_said() -> None:
+    figures = (0.7, 0.3, 0.1)
+    cosine = training.HeldOut(10, 0.91, *figures)
+    better, worse = (training.HeldOut(10, auc, *figures, cosine=cosine) for auc in (0.92, 0.90))
+    assert "NOTE" not in borrowing.held_out(better)
+    assert "NOTE: the head does no better than cosine" in borrowing.held_out(worse)
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ class Gallery(Searchable):
 
     def unit(self) -> np.ndarray:
         """Return the features of all images that are searched, scaled to unit length, float32 (N, E)."""
-        return self._rows.unit()
+        return np.asarray(self._kept.unit)
 
     def features(self) -> np.ndarray:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them.

@@ -1,5 +1,7 @@
 """Two galleries in memory become one."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from rrzoo import errors
@@ -16,33 +18,28 @@ def join(first: Gallery, second: Gallery) -> Gallery:
     Raises:
         errors.ArgumentError: they are of two models, or of something else.
     """
-    rows = [_rows(first), _rows(second)]
     if first.model is not second.model:
         raise errors.ArgumentError("the galleries are of two models: build both with one")
+    rows = first._kept, second._kept
     unit, lengths, labels = (
-        np.concatenate([getattr(one, name) for one in rows]) for name in ("unit", "lengths", "labels")
+        np.concatenate([np.asarray(getattr(one, name)) for one in rows]) for name in ("unit", "lengths", "labels")
     )
-    relation = [one.relation for one in rows if one.relation is not None]
-    files = (one.file(row) for one in map(_thumbnails, rows) for row in range(len(one.ends)))
+    if (labels >= 0).any():
+        raise errors.ArgumentError("only galleries of images without labels are joined")
+    relation = [np.asarray(one.relation) for one in rows if one.relation is not None]
     joined = Rows(
         unit,
         lengths,
         labels,
         (*first.sources, *second.sources),
         None,
-        Thumbnails.join(files),
+        Thumbnails.join(file for one in rows for file in _files(one)),
         np.concatenate(relation) if len(relation) == 2 else None,
     )
     return Gallery(first.model, joined, ())
 
 
-def _rows(gallery: Gallery) -> Rows:
-    index = gallery._rows
-    parts = gallery.labels, tuple(gallery.sources), None, gallery._thumbnails
-    return Rows(index.unit(), index.lengths, *parts, index.relation)
-
-
-def _thumbnails(rows: Rows) -> Thumbnails:
-    if rows.thumbnails is None or (rows.labels >= 0).any():
-        raise errors.ArgumentError("only galleries of single images without labels are joined")
-    return rows.thumbnails
+def _files(rows: Rows) -> Iterator[bytes]:
+    if rows.thumbnails is None:
+        raise errors.ArgumentError("only galleries that have thumbnails themselves are joined")
+    return (rows.thumbnails.file(row) for row in range(len(rows)))

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import rrzoo
 from conftest import OTHER_MODEL, Outcome
-from demo.test_visitor import captions, tab, upload
+from visiting import captions, tab, upload
 from rrzoo.gallery import Gallery
 
 pytestmark = pytest.mark.slow

@@ -94,7 +94,8 @@ def train(folder: Path) -> None:
         built.sources = order["sources"]
         return built
 
-    _, after = export_unlabelled(NAME, chosen, pretrained, learnt_from, measured_on, folder / MODEL, gallery)
+    destination = folder / MODEL
+    _, after = export_unlabelled(NAME, chosen, pretrained, learnt_from, measured_on, destination, gallery=gallery)
     log(
         folder,
         event="done",

@@ -40,19 +40,18 @@ def pick(wanted: str = "auto") -> Device:
     Raises:
         errors.ArgumentError: it is not there; the message says which are.
     """
-    rank = ranks.announced()
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, colon, number = wanted.partition(":")
-    if kind == "cuda" and (number.isdecimal() if colon else True):
-        return _cuda(int(number) if colon else rank.local, wanted)
     if wanted == "cpu":
         return CPU
+    if kind == "cuda" and (number.isdecimal() if colon else True):
+        return _cuda(int(number) if colon else ranks.announced().local, wanted)
     if wanted != "mps":
         raise errors.ArgumentError(f"no device is called {wanted!r}: choose one of {KINDS}")
     if not torch.backends.mps.is_available():
         raise _absent(wanted)
-    if rank.count > 1:
+    if ranks.announced().count > 1:
         raise errors.ArgumentError("Apple's GPU serves one rank: choose --device cpu, or start one process")
     return Device(torch.device("mps"), "Apple's GPU (mps)")
 

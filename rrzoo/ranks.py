@@ -48,6 +48,8 @@ def announced() -> Rank:
     Raises:
         errors.ArgumentError: it says what can't be.
     """
+    if "WORLD_SIZE" not in os.environ:
+        return Rank()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     given = [os.environ.get(name, default) for name, default in zip(names, "010", strict=True)]
     try:
@@ -200,7 +202,7 @@ def _collective() -> Iterator[None]:
         yield
     except RuntimeError as problem:  # of torch's: the others closed the connection, or PATIENCE is over
         first = next(iter(str(problem).splitlines()), type(problem).__name__)
-        reason = re.sub(r"\[\S+:\d+\]\s*", "", first)  # without places in gloo's sources
+        reason = re.sub(r"\[\S+:\d+\]\s*", "", first).partition(". ")[0]  # without places in gloo's sources
         raise errors.TrainingError(
             f"rank {announced().number} lost the others ({reason:.100}): the last whole epoch's checkpoint is kept, go "
             "on with --resume"

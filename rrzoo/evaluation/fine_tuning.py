@@ -75,7 +75,7 @@ def fine_tune(
         classifier.bias.copy_(torch.from_numpy(bias))
     optimizer = Muon([*tuned.backbone.parameters(), *classifier.parameters()], LEARNING_RATE)
     architecture, extract, view_buffer = model.config.architecture, conv4.fast(tuned.backbone), None
-    mean, std = model.mean.flatten(), model.std.flatten()
+    mean, std = model.mean.flatten().float(), model.std.flatten().float()
     batch_size = min(BATCH, len(rows))
     steps = epochs * (len(rows) // batch_size)
     random = np.random.default_rng(seed)

@@ -56,7 +56,8 @@ class DeepCluster(Pretext):
     def start_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Cluster all images, and forget the classifier: the clusters' numbers have no meaning from epoch to epoch."""
         seed = int(np.random.default_rng([self.recipe.seed, epoch]).integers(2**31))
-        self.clusters = kmeans.cluster(whiten(self.features(dataset)), CLUSTERS, ITERATIONS, seed)
+        rows = whiten(self.features(dataset).cpu())  # in double precision, which not every GPU has
+        self.clusters = kmeans.cluster(rows.to(self.clusters.device), CLUSTERS, ITERATIONS, seed)
         size = torch.bincount(self.clusters, minlength=CLUSTERS)
         self.cluster_weights = len(dataset) / (CLUSTERS * size.clamp(min=1).float())
         with torch.no_grad():

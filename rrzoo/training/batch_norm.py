@@ -11,7 +11,7 @@ class RankBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise float (N, C, H, W)."""
-        if not self.training:
+        if not self.training or ranks.this().count == 1:
             return super().forward(x)
         exact = x.float() if x.dtype == torch.bfloat16 else x  # what autocast has rounded
         own = torch.stack(torch.var_mean(exact, (0, 2, 3), correction=0))  # (2, C): variance, mean

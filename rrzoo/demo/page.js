@@ -1,5 +1,5 @@
 // What the page does without the server: a pasted picture goes to the open tab, the address says what was searched,
-// a click looks closer at a picture, and a lost connection is said.
+// a click looks closer at a picture or opens the model's card, and a lost connection is said.
 (() => {
   const shown = element => element.checkVisibility();
 
@@ -29,6 +29,15 @@
     }
     history.replaceState({}, "", here);
   };
+
+  // the link to the model's card opens it here, so that nothing on the page is lost
+  document.addEventListener("click", event => {
+    const tab = document.querySelector("button[data-tab-id=models]");
+    if (!tab || !event.target.closest("#introduction a[href*='tab=models']")) return;
+    event.preventDefault();
+    tab.click();
+    document.querySelector("#card-of button.label-wrap:not(.open)")?.click();
+  });
 
   // a magnifying glass: its picture, as large as there is room
   document.addEventListener("click", event => {

@@ -123,7 +123,8 @@ def test_choosing_a_model_keeps_what_was_uploaded_and_closes_tabs_that_it_can_do
     remove_picture(page, "query")
     upload(page, "query", figures[2])
     expect(captions(page.locator("#hits")).first).to_have_text(re.compile("bird"))
-    page.get_by_role("tab", name="Models").click()
+    page.get_by_role("link", name="model card").click()
+    expect(page.locator("#card")).to_contain_text('rrzoo.load("conv4-cifar10")')
     page.locator("#zoo").get_by_role("button", name="conv4-cifar10-simclr").click()
     expect(page.locator("#introduction")).to_contain_text(
         "It has no relation head, which Relate and How it learns need"

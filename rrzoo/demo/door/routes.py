@@ -28,7 +28,9 @@ ROUTES = (
     Route(("GET",), f"/(?:assets|static)/{ASSET}", "scripts, styles and fonts of Gradio"),
     Route(("GET",), "/config", "what Gradio's Python client reads first"),
     Route(("GET",), "/gradio_api/info", "the endpoints, for that client and for *Use via API*"),
-    Route(("GET",), f"/gradio_api/heartbeat/({SESSION})", "forgets a visitor's gallery when the page is closed"),
+    Route(
+        ("GET",), f"/gradio_api/heartbeat/({SESSION})", "forgets a visitor's gallery and model when the page is closed"
+    ),
     Route(("POST",), "/gradio_api/upload", "a visitor's pictures", "upload", 1_000 * MB),
     Route(("GET",), "/gradio_api/upload_progress", "how far an upload is", "progress"),
     Route(("GET",), r"/gradio_api/file=(/[^\0]{1,1000})", "files that this server wrote, no others", "file"),

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     with starting():
         import torch
 
-        from rrzoo import zoo
+        from rrzoo import environment, zoo
         from rrzoo.demo import uploads
         from rrzoo.gallery import Gallery
         from rrzoo.model import Model
@@ -59,4 +59,5 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
         blocks = page.build(default, load)
         door = page.protect(blocks, folder, options.mcp)
+        environment.share_memory()
     page.serve(door, options.host, options.port)

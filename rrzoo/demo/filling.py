@@ -57,7 +57,7 @@ if (!window.checksUploads) {{
   const check = (event, files) => {{
     const place = event.target.closest && event.target.closest('.drop-here')
     if (!place || !files) return
-    const room = document.querySelector('.room:has([data-room]) [data-room]')
+    const room = document.querySelector('[data-room]')
     const most = room ? Number(room.dataset.room) : {IN_MEMORY}
     const large = [...files].find(file => file.size > {MOST_MB}e6)
     let problem = ''

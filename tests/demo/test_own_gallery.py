@@ -23,14 +23,14 @@ LEARNT = 600_000  # ms: the process that trains has the lowest priority
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> list[Path]:
-    """Fifty crops of five photographs, no two of which overlap much."""
+    """Fifty crops of five photographs, no two of which overlap."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     for name in PHOTOGRAPHS:
         picture = Image.open(gr.get_image(name)).convert("RGB").resize((480, 480))
         for number in range(10):
-            left, top = number % 5 * 80, number // 5 * 240
-            picture.crop((left, top, left + 160, top + 240)).save(folder / f"{name[:-4]}-{number}.jpg", quality=92)
+            left, top = number % 3 * 160, number // 3 * 120
+            picture.crop((left, top, left + 160, top + 120)).save(folder / f"{name[:-4]}-{number}.jpg", quality=92)
     return sorted(folder.iterdir())
 
 
@@ -80,7 +80,7 @@ def test_all_pictures_are_seen_and_more_are_added(page: Page, server: str, photo
     expect(page.locator("#drop-message")).to_contain_text("20 more, 50 pictures of yours are in memory")
     expect(own).to_have_count(48)
     expect(message).to_contain_text("of which 1 to 48 are shown")
-    expect(page.locator(".room:visible")).to_contain_text("Room for 450 more pictures, of 20 MB each.")
+    expect(page.locator("[data-room]:visible")).to_contain_text("Room for 450 more pictures, of 20 MB each.")
     page.get_by_role("button", name="Next 48").click()
     expect(own).to_have_count(2)
     assert own.all_inner_texts() == [path.name for path in photographs[48:]]
@@ -96,7 +96,7 @@ def test_copies_are_found_and_the_gallery_is_taken_home(
     page: Page, server: str, photographs: list[Path], tmp_path: Path, run_command: Callable[..., Outcome]
 ) -> None:
     smaller = tmp_path / "smaller.jpg"
-    Image.open(photographs[3]).resize((120, 180)).save(smaller, quality=60)
+    Image.open(photographs[3]).resize((120, 90)).save(smaller, quality=60)
     tab(page, server, "yours")
     upload(page, "drop", [*photographs[:6], smaller])
     own = captions(page.locator("#own"))
@@ -131,7 +131,7 @@ def test_what_there_is_no_room_for_is_said_before_it_is_uploaded(page: Page, ser
     for path in many:
         path.write_bytes(b"x")
     tab(page, server, "yours")
-    expect(page.locator(".room:visible")).to_contain_text("Room for 500 pictures, of 20 MB each.")
+    expect(page.locator("[data-room]:visible")).to_contain_text("Room for 500 pictures, of 20 MB each.")
     upload(page, "drop", many)
     problem = page.locator("#drop-problem")
     expect(problem).to_contain_text("You chose 501 pictures, room is for 500: choose fewer.")

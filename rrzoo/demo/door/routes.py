@@ -32,7 +32,7 @@ ROUTES = (
     Route(
         ("GET",),
         f"/gradio_api/heartbeat/({SESSION})",
-        "forgets a visitor's gallery when its page is closed",
+        "forgets a visitor's gallery and model when its page is closed",
         "heartbeat",
     ),
     Route(("POST",), "/gradio_api/upload", "a visitor's pictures", "upload", 1_000 * MB),

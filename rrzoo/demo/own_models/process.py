@@ -37,6 +37,7 @@ NAME = "my-pictures"  # of the model
 HEAD, NOTHING = "head", "nothing"  # the two ways: on a borrowed backbone, or from random weights
 HELD_OUT = 0.2  # share of the pictures that the model is measured on
 SECONDS = 50.0  # of learning from nothing
+MINUTES = 6.0  # after which no epoch begins: only on a machine that has little time for it
 TELL = 0.3  # s between two lines about progress
 
 
@@ -113,12 +114,12 @@ def learn(chosen: Recipe, images: Dataset, run: Path) -> tuple[training.Pretrain
         backbone, record = weights.borrow_packaged(chosen.backbone)
         (red, green, blue), (red_std, green_std, blue_std) = record.mean, record.std
         images = dataclasses.replace(images, mean=(red, green, blue), std=(red_std, green_std, blue_std))
-        pretrained, _ = training.train_head(chosen, backbone, images, run, 2 * SECONDS / 60)
+        pretrained, _ = training.train_head(chosen, backbone, images, run, MINUTES)
         return dataclasses.replace(pretrained, borrowed=record), images
     steps = SECONDS / training.seconds_of_step(chosen, images)
     epochs = max(1, int(steps / (len(images) // chosen.batch_size)))
     chosen = dataclasses.replace(chosen, epochs=min(chosen.epochs, epochs))
-    return training.pretrain(chosen, images, run, minutes=2 * SECONDS / 60), images
+    return training.pretrain(chosen, images, run, minutes=MINUTES), images
 
 
 def auc(model: Model, test: Dataset) -> float | None:

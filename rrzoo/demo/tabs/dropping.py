@@ -39,7 +39,7 @@ class Own:
         """Lay out: a place to drop pictures, what there is room for, and the clay figures to try it with."""
         drop = files_input(label, elem_id, "multiple")
         drop.elem_classes.append("drop-here")
-        left = gr.HTML(room(None), elem_classes="room")
+        left = drawing_html(room(None), f"{elem_id}-room")
         drawing_html('<p class="upload-problem" role="alert"></p>', f"{elem_id}-problem", CHECK_BEFORE_UPLOAD)
         message = gr.Markdown(elem_id=f"{elem_id}-message")
         figures = gr.Button(f"Or try it with {len(self.context.figures)} clay figures", size="sm")

@@ -199,11 +199,12 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
     Raises:
         errors.GalleryError: there is none, or it is damaged or of another model.
     """
-    name, folder = os.fspath(gallery), Path(gallery)
-    if folder.name == name and storage.is_gallery(gallery_folder(model.name, name)):  # a name, not a path
-        return Gallery.load(model, gallery_folder(model.name, name))
-    if name == "clay10":
+    saved = _saved_gallery(model.name, gallery)
+    if saved is not None:
+        return Gallery.load(model, saved)
+    if os.fspath(gallery) == "clay10":
         return Gallery.build(model, datasets.load("clay10", "test"), progress)
+<<<<<<< HEAD
     if storage.is_gallery(folder):
         return Gallery.load(model, folder)
     if folder.is_dir():
@@ -213,6 +214,37 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
     raise errors.GalleryError(
         f"no gallery {name!r} of {model.name} is at hand, and no folder of that name: "
         f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model.name}"
+=======
+    if Path(gallery).is_dir():
+        return Gallery.build(model, gallery, progress)
+    raise _unknown_gallery(model.name, os.fspath(gallery))
+
+
+def find_gallery(model: str, gallery: str | os.PathLike[str]) -> Path:
+    """Return the folder of a saved gallery: one that `python -m rrzoo index` built, by its name, or any, by its folder.
+
+    Raises:
+        errors.GalleryError: there is none.
+    """
+    found = _saved_gallery(model, gallery)
+    if found is None:
+        raise _unknown_gallery(model, os.fspath(gallery))
+    return found
+
+
+def _saved_gallery(model: str, gallery: str | os.PathLike[str]) -> Path | None:
+    name, folder = os.fspath(gallery), Path(gallery)
+    if folder.name == name and storage.is_gallery(gallery_folder(model, name)):  # a name, not a path
+        return gallery_folder(model, name)
+    return folder if storage.is_gallery(folder) else None
+
+
+def _unknown_gallery(model: str, name: str) -> errors.GalleryError:
+    saved = sorted(path.name for path in gallery_folder(model, "").glob("*") if storage.is_gallery(path))
+    return errors.GalleryError(
+        f"no gallery {name!r} of {model} is at hand, and no folder of that name: "
+        f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model}"
+>>>>>>> cc834bf (rrzoo verify checks galleries; search says what it left out of a folder)
     )
 
 

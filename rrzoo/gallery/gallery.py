@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.gallery import folders, indexing, kept, sources, storage, updating
+from rrzoo.gallery import folders, indexing, kept, sources, storage, updating, writing
 from rrzoo.gallery.backends import Part
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.manifest import GalleryManifest
@@ -226,7 +226,7 @@ class Gallery(Searchable):
             splits=self._kept.splits,
             folder=self.folder,
         )
-        storage.write(Path(folder), manifest, replace(self._kept, sources=self.sources))
+        writing.write(Path(folder), manifest, replace(self._kept, sources=self.sources))
         kept.keep(Path(folder), storage.open_saved(Path(folder)))
 
     @classmethod

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from rrzoo import files
 from rrzoo.gallery import manifest as manifests
-from rrzoo.gallery import storage, tensors
+from rrzoo.gallery import tensors, writing
 from rrzoo.gallery.backends import Part
 from rrzoo.gallery.backends.faiss_index import Inverted
 from rrzoo.gallery.manifest import INDEX, GalleryManifest, Segment
@@ -50,7 +50,7 @@ def keep(folder: Path, saved: Saved) -> None:
             with files.new_file(folder / manifests.name_of(INDEX, segment.number)) as path:
                 tensors.write(path, Inverted.build(part.unit).tensors(), _about(saved.manifest, segment))
         except OSError as problem:
-            raise storage.cannot_write(folder, problem) from None
+            raise writing.cannot_write(folder, problem) from None
 
 
 def _read(folder: Path, manifest: GalleryManifest, segment: Segment) -> Inverted | None:

@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from rrzoo import files
-from rrzoo.gallery import storage, tensors
+from rrzoo.gallery import tensors, writing
 from rrzoo.gallery.rows import Rows
 
 FOLDER = ".unfinished"
@@ -52,7 +52,7 @@ class Unfinished:
             with files.new_file(self.folder / name) as path:
                 tensors.write(path, rows.tensors(), self.about)
         except OSError as problem:
-            raise storage.cannot_write(self.folder, problem) from None
+            raise writing.cannot_write(self.folder, problem) from None
 
     def clear(self) -> None:
         """Remove all batches."""

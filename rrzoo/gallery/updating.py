@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.gallery import kept, storage
+from rrzoo.gallery import kept, storage, writing
 from rrzoo.gallery.indexing import Indexed
 from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.storage import Saved
@@ -32,10 +32,10 @@ def update(folder: Path, before: Saved | None, indexed: Indexed, manifest: Galle
 
     Raises:
         errors.DamagedGalleryError: rows that are to be written anew are not those of `before`'s manifest.
-        errors.GalleryError: see `storage.write`.
+        errors.GalleryError: see `writing.write`.
     """
     if before is None:
-        storage.write(folder, manifest, indexed.rows())
+        writing.write(folder, manifest, indexed.rows())
     else:
         _append(folder, before, indexed, manifest)
     kept.keep(folder, storage.open_saved(folder))
@@ -48,14 +48,14 @@ def _append(folder: Path, before: Saved, indexed: Indexed, manifest: GalleryMani
     removed = np.ones(before.manifest.written, bool)
     removed[stay[is_old]] = False
     if is_old.all() and len(is_old) == len(before.rows) and manifest.classes == before.manifest.classes:
-        storage.tidy(folder)
+        writing.tidy(folder)
         return
-    segments = storage.kept_segments(before.manifest, np.flatnonzero(removed), int((~is_old).sum()))
+    segments = writing.kept_segments(before.manifest, np.flatnonzero(removed), int((~is_old).sum()))
     end = sum(segment.rows for segment in segments)
     written = (stay < 0) | (stay >= end)
     for segment in before.manifest.segments[len(segments) :]:
         storage.check_files(folder, before.manifest, before.manifest.names(segment))
-    storage.append(
+    writing.append(
         folder,
         before.manifest,
         replace(manifest, segments=segments),

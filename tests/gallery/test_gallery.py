@@ -17,7 +17,7 @@ from conftest import REPOSITORY, smooth_image
 from rrzoo import datasets, errors
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.features import Features
-from rrzoo.gallery import sources, storage
+from rrzoo.gallery import sources, storage, writing
 from rrzoo.store import model_folder
 from rrzoo.store.save import save
 
@@ -130,7 +130,7 @@ def test_features_of_another_width_for_the_relation_head(
     rrzoo.Gallery.build(model, photos).save(tmp_path)
     kept = storage.check(tmp_path)
     manifest, rows = kept.manifest, kept.rows
-    storage.write(tmp_path, manifest, replace(rows, relation=np.ones((12, 5), np.float32)))
+    writing.write(tmp_path, manifest, replace(rows, relation=np.ones((12, 5), np.float32)))
     with pytest.raises(errors.GalleryError, match="5 numbers an image for the relation head, which takes 64"):
         rrzoo.Gallery.load(model, tmp_path).search(photos / "x.png")
 

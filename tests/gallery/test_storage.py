@@ -19,7 +19,7 @@ from conftest import smooth_image
 from rrzoo import errors, files
 from rrzoo.features import Features
 from rrzoo.gallery import manifest as manifests
-from rrzoo.gallery import storage
+from rrzoo.gallery import storage, writing
 from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.rows import Rows, Split
 from rrzoo.gallery.thumbnails import Thumbnails
@@ -195,7 +195,7 @@ def test_names_of_files_and_labels_come_back_as_they_were(tmp_path: Path) -> Non
         np.eye(4, dtype=np.float32), np.ones(4, np.float32), np.array([0, 1, -1, 1]), sources, stamps, thumbnails
     )
     manifest = GalleryManifest("m", "f", 4, "cosine", 4, ("a", "b"), None)
-    storage.write(tmp_path, manifest, rows)
+    writing.write(tmp_path, manifest, rows)
     read, again = storage.check(tmp_path).manifest, storage.check(tmp_path).rows
     assert (read.model, read.classes, read.generation, again.sources) == ("m", ("a", "b"), 1, sources)
     for name in ("unit", "lengths", "labels", "stamps"):
@@ -390,7 +390,7 @@ def test_pictures_come_only_from_data_sets_that_are_shown(saved: Path, case: str
     splits, message = SPLITS[case]
     kept = storage.check(saved)
     manifest, rows = kept.manifest, kept.rows
-    storage.write(saved, replace(manifest, splits=tuple(splits)), replace(rows, thumbnails=None, splits=tuple(splits)))
+    writing.write(saved, replace(manifest, splits=tuple(splits)), replace(rows, thumbnails=None, splits=tuple(splits)))
     with pytest.raises(errors.GalleryError, match=message) as caught:
         rrzoo.Gallery.load(MODEL, saved)
     assert "build " in str(caught.value)
@@ -407,7 +407,7 @@ def test_features_are_kept_in_half_of_the_bytes(tmp_path: Path, random: np.rando
     manifest = GalleryManifest("m", "f", 256, "cosine", 900, tuple("abcdefghij"), None, splits)
     for number, kept in enumerate((None, relation)):
         folder = tmp_path / f"{number}"
-        storage.write(folder, manifest, Rows(unit, lengths, labels, sources, None, None, kept, splits))
+        writing.write(folder, manifest, Rows(unit, lengths, labels, sources, None, None, kept, splits))
         size = sum(path.stat().st_size for path in folder.iterdir())
         assert size < 900 * (2 * (256 + 64 * number) + 12) + 2_000
         read = storage.check(folder).rows
@@ -434,7 +434,7 @@ def test_what_float16_does_not_reach_is_kept_in_float32(tmp_path: Path) -> None:
         relation,
         splits,
     )
-    storage.write(tmp_path, GalleryManifest("m", "f", 2, "cosine", 1, ("a",), None, splits), rows)
+    writing.write(tmp_path, GalleryManifest("m", "f", 2, "cosine", 1, ("a",), None, splits), rows)
     np.testing.assert_array_equal(storage.check(tmp_path).rows.relation, relation)
 
 
@@ -451,7 +451,7 @@ RELATION: dict[str, tuple[Callable[[np.ndarray], np.ndarray | None], str]] = {
 def test_damaged_features_of_the_relation_head(saved: Path, damage: str) -> None:
     kept = storage.check(saved)
     manifest, rows = kept.manifest, kept.rows
-    storage.write(saved, manifest, replace(rows, relation=np.ones((6, 5), np.float32)))
+    writing.write(saved, manifest, replace(rows, relation=np.ones((6, 5), np.float32)))
     assert len(rrzoo.Gallery.load(MODEL, saved)) == 6
     change, message = RELATION[damage]
     tensor("relation", change)(saved)
@@ -486,7 +486,7 @@ def test_a_thumbnail_that_is_none(saved: Path, size: tuple[int, int] | None) -> 
     manifest, rows = kept.manifest, kept.rows
     assert rows.thumbnails is not None
     thumbnails = Thumbnails.join([rows.thumbnails.file(0), *[broken.getvalue()] * 5])
-    storage.write(saved, manifest, replace(rows, thumbnails=thumbnails))
+    writing.write(saved, manifest, replace(rows, thumbnails=thumbnails))
     loaded = rrzoo.Gallery.load(MODEL, saved)
     assert loaded.thumbnail(0).size == (12, 9)
     with pytest.raises(errors.GalleryError, match="the thumbnail of row 3 is damaged"):

@@ -13,7 +13,7 @@ from test_storage import MODEL, KilledError, Mortal, flip_byte, images_in
 import rrzoo
 from conftest import smooth_image
 from rrzoo import errors, files
-from rrzoo.gallery import folders, kept, storage, updating
+from rrzoo.gallery import folders, kept, storage, updating, writing
 from rrzoo.gallery.backends import partitioned
 
 QUERY = smooth_image(np.random.default_rng(7), 9, 12)
@@ -22,7 +22,7 @@ QUERY = smooth_image(np.random.default_rng(7), 9, 12)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let segments of more than two rows stay."""
-    monkeypatch.setattr(storage, "SMALL", 2)
+    monkeypatch.setattr(writing, "SMALL", 2)
 
 
 class Folder:

@@ -13,8 +13,8 @@ import numpy as np
 
 from rrzoo.gallery.columns import Values, blocks
 
-PER_CELL = 4.0  # cells of an inverted file: so many times the square root of its features
-PROBES = 48  # cells that are searched
+CELLS = 2.0  # cells of an inverted file: so many times the square root of its features
+PROBES = 64  # cells that are searched
 SAMPLED = 48  # features of a cell, on average, by which cells are learnt
 ROUNDS = 8  # of k-means
 
@@ -66,7 +66,7 @@ class Inverted:
     def build(cls, unit: Values) -> "Inverted":
         """Learn cells from a sample of features, float32 (N, D), and put all of them in. It uses all cores."""
         rows, dimension = unit.shape
-        cells = max(1, int(PER_CELL * rows**0.5))
+        cells = max(1, int(CELLS * rows**0.5))
         index = _empty(dimension, cells)
         index.cp.niter, index.cp.spherical, index.cp.min_points_per_centroid = ROUNDS, True, 1
         sample = np.random.default_rng(0).choice(rows, min(rows, SAMPLED * cells), replace=False)

@@ -67,7 +67,7 @@ def test_an_upload_killed_at_every_file_operation(server: HubServer, place: Path
     shown.save(folder / "gallery")
     model_folder.write_manifest(folder)
     known = copy.deepcopy(server.repositories)
-    listed = {*model_folder.read_manifest(folder).sha256, model_folder.MANIFEST, model_folder.CARD}
+    listed = {*model_folder.read_manifest(folder).sha256, model_folder.MANIFEST, model_folder.CARD, ".gitattributes"}
 
     def whole() -> None:
         assert model_folder.altered(folder) == []

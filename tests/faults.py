@@ -30,10 +30,13 @@ class Fault:
 
     def __init__(self) -> None:
         self.folder, self.left, self.act = "", 0, lambda: None
+        self.reads = True  # whether to open a file for reading counts
         sys.addaudithook(self.hook)
 
     def hook(self, event: str, arguments: tuple[object, ...]) -> None:
         if not self.folder or event not in EVENTS or self.folder not in str(arguments[:2]):
+            return
+        if event == "open" and not self.reads and not int(str(arguments[2])) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             return
         self.meet()
 
@@ -83,9 +86,11 @@ def watched() -> Iterator[None]:
                 one.stop()
 
 
-def stopped_at(number: int, folder: Path, act: Callable[[], None], operation: Callable[[], object]) -> bool:
+def stopped_at(
+    number: int, folder: Path, act: Callable[[], None], operation: Callable[[], object], reads: bool = True
+) -> bool:
     """Run an operation whose file operation `number` is the one where something happens; return whether it did."""
-    FAULT.folder, FAULT.left, FAULT.act = str(folder), number, act
+    FAULT.folder, FAULT.left, FAULT.act, FAULT.reads = str(folder), number, act, reads
     try:
         with watched():
             operation()
@@ -135,7 +140,7 @@ def killed_everywhere(place: Path, operation: Operation, put_back: Callable[[], 
             child = os.fork()
             if not child:
                 try:
-                    stopped_at(number, place, kill, run)
+                    stopped_at(number, place, kill, run, reads=False)
                     os._exit(0)
                 except BaseException as problem:
                     print(problem, file=sys.stderr, flush=True)

@@ -105,16 +105,20 @@ def at_once(what: str, place: Path, count: int) -> list[str]:
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(count)
     ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    go.touch()
     ends = []
-    for process in processes:
-        out, complaints = process.communicate(timeout=200)
-        assert (process.returncode, complaints) == (0, "")
-        ends.append(out.strip())
-    go.unlink()
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        go.touch()
+        for process in processes:
+            out, complaints = process.communicate(timeout=200)
+            assert (process.returncode, complaints) == (0, "")
+            ends.append(out.strip())
+    finally:
+        for process in processes:
+            process.kill()
+        go.unlink(missing_ok=True)
     return ends
 
 

@@ -421,7 +421,7 @@ def test_two_processes_do_not_share_the_name_of_an_unfinished_file(
 
     def note(path: Path, target: Path) -> Path:
         if target.parent.name == "refs":
-            names.append(path.name)
+            names.append(path.parent.name)  # of the folder that it is written in
         return replace_file(path, target)
 
     monkeypatch.setattr(Path, "replace", note)

@@ -46,7 +46,10 @@ def pick(wanted: str = "auto") -> Device:
     if wanted == "cpu":
         return CPU
     if kind == "cuda" and (number.isdecimal() if colon else True):
-        return _cuda(int(number) if colon else ranks.announced().local, wanted)
+        rank = ranks.announced()
+        if colon and rank.count > 1:
+            raise errors.ArgumentError(f"{rank.count} ranks can't share {wanted}: --device cuda gives each its own")
+        return _cuda(int(number) if colon else rank.local, wanted)
     if wanted != "mps":
         raise errors.ArgumentError(f"no device is called {wanted!r}: choose one of {KINDS}")
     if not torch.backends.mps.is_available():

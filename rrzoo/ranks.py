@@ -82,7 +82,7 @@ def meet(backend: str = "gloo") -> Iterator[Rank]:
     """Bring all ranks together for a block; does nothing where there is one.
 
     Args:
-        backend: "nccl" where ranks have GPUs of NVIDIA, else "gloo".
+        backend: "nccl" where ranks have GPUs of NVIDIA, each that of its local number, else "gloo".
 
     Raises:
         errors.TrainingError: the others don't come, or one was lost.
@@ -92,6 +92,8 @@ def meet(backend: str = "gloo") -> Iterator[Rank]:
     if rank.count == 1 or _steps is not None:
         yield rank
         return
+    if backend == "nccl":
+        torch.cuda.set_device(rank.local)
     with _collective():
         dist.init_process_group(backend, timeout=PREPARATION)
         _steps = dist.new_group(timeout=PATIENCE)
@@ -173,6 +175,13 @@ def say_from_first(said: Any) -> Any:
     with _collective():
         dist.broadcast_object_list(box, 0)
     return box[0]
+
+
+def wait_for_all() -> None:
+    """Go on when all ranks are here: one may have prepared for longer than PATIENCE."""
+    if this().count > 1:
+        with _collective():
+            dist.barrier()
 
 
 def require_agreement(facts: dict[str, str]) -> None:

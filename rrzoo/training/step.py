@@ -91,7 +91,11 @@ class TrainStep:
         All ranks are given the same images, and return the same.
         """
         batch = self.batch(epoch, indices)
-        loss, metrics = self.task(self.views(batch.own()), batch)
+        first = self.view_buffer is None
+        made = self.views(batch.own())
+        if first:  # compilers may have taken their time
+            ranks.wait_for_all()
+        loss, metrics = self.task(made, batch)
         loss.backward()
         ranks.average([parameter.grad for parameter in self.task.parameters() if parameter.grad is not None])
         self.optimizer.step()

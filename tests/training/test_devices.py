@@ -169,7 +169,8 @@ def test_every_rank_has_a_gpu_of_its_own(two_gpus: None, monkeypatch: pytest.Mon
     for name, value in {"WORLD_SIZE": "4", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     assert picked().where == devices.pick("cuda").where == torch.device("cuda:1")
-    assert devices.pick("cuda:0").where == torch.device("cuda:0")
+    with pytest.raises(errors.ArgumentError, match="4 ranks can't share cuda:0: --device cuda gives each its own"):
+        devices.pick("cuda:0")
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(errors.ArgumentError, match=r"the device cuda:2 is not there.*: here are cpu, cuda:0, cuda:1"):
         picked()

@@ -36,7 +36,12 @@
     if (!tab || !event.target.closest("#introduction a[href*='tab=models']")) return;
     event.preventDefault();
     tab.click();
-    document.querySelector("#card-of button.label-wrap:not(.open)")?.click();
+    let tries = 40;
+    const timer = setInterval(() => {  // what is in a tab is there only once the tab has opened
+      const header = document.querySelector("#card-of button.label-wrap");
+      if (header && !header.classList.contains("open")) header.click();
+      if (header || !--tries) clearInterval(timer);
+    }, 50);
   });
 
   // a magnifying glass: its picture, as large as there is room

@@ -25,9 +25,11 @@ def paste(page: Page, picture: Path) -> None:
 
 
 def test_a_pasted_picture_goes_to_the_open_tab(page: Page, server: str, figures: list[Path]) -> None:
+    expect(captions(page.locator("#hits"))).to_have_count(12)
     paste(page, figures[2])  # in place of the picture that is there
     expect(captions(page.locator("#hits")).first).to_have_text(re.compile("bird"))
     tab(page, server, "classify")
+    expect(captions(page.locator("#neighbours")).first).to_be_visible()
     before = page.locator("#neighbours").inner_text()
     paste(page, figures[0])
     expect(page.locator("#neighbours")).not_to_have_text(before, use_inner_text=True)
@@ -72,7 +74,7 @@ def test_a_picture_of_the_visitors_own_has_no_link_and_can_be_one_of_several(pag
     upload(page, "query", figures[0])
     expect(captions(page.locator("#hits"))).to_have_count(12)
     expect(page.get_by_role("link", name="Link to this search")).to_have_count(0)
-    assert "picture=" not in page.url
+    expect(page).not_to_have_url(re.compile("picture="))
     alone = captions(page.locator("#hits")).all_inner_texts()
     open_options(page)
     page.get_by_role("button", name="Keep my picture, and search with another one, too").click()
@@ -134,7 +136,7 @@ def test_choosing_a_model_keeps_what_was_uploaded_and_closes_tabs_that_it_can_do
     page.get_by_role("tab", name="Search").click()
     expect(page.locator("#search-summary")).to_contain_text("conv4-cifar10-simclr: nearest of")
     expect(page.locator("#query img")).to_be_visible()
-    assert "picture=" not in page.url
+    expect(page).not_to_have_url(re.compile("picture="))
     choose(page, "model", OTHER_MODEL)
     expect(page.get_by_role("tab", name="Relate")).to_be_enabled()
 

@@ -1,6 +1,7 @@
 """The tab Search: the gallery, searched with pictures, by one model or two side by side."""
 
 import html
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -48,8 +49,11 @@ def answer(context: Context, asked: Query, model_name: str) -> tuple[str, str, l
     model, own = context.get_model(model_name)
     gallery, note = context.searched(model_name)
     by_relation = asked.options.rerank and gallery.can_rerank  # where it is not, the summary says so
-    found = asked.hits(gallery)
     unseen = f"{hits.labels_found(own, asked.hits(own))}\n\n" if own.no_pictures else ""
+    if note and not asked.avoid:  # figures stand in: those that are no closer than any two are say nothing
+        asked = replace(asked, options=replace(asked.options, closer=max(asked.options.closer, 50.0)))
+        note += ". Only those closer than half of all pairs are shown"
+    found = asked.hits(gallery)
     drawn = hits.hits_grid(gallery, found, f"Found by {model_name}", by_relation, not asked.avoid)
     return (
         unseen + hits.summary(model, gallery, by_relation, not asked.avoid),

@@ -96,16 +96,16 @@ def test_copies_are_found_and_the_gallery_is_taken_home(
     page: Page, server: str, photographs: list[Path], tmp_path: Path, run_command: Callable[..., Outcome]
 ) -> None:
     smaller = tmp_path / "smaller.jpg"
-    Image.open(photographs[3]).resize((120, 90)).save(smaller, quality=60)
+    Image.open(photographs[22]).resize((120, 90)).save(smaller, quality=60)
     tab(page, server, "yours")
-    upload(page, "drop", [*photographs[:6], smaller])
+    upload(page, "drop", [*photographs[:2], *photographs[20:24], smaller])
     own = captions(page.locator("#own"))
     expect(own).to_have_count(7)
     page.get_by_role("button", name="Find copies among them").click()
-    expect(page.locator("#own h3")).to_contain_text("2 pictures")
+    expect(page.locator("#own h3").first).to_contain_text("pictures")
     shown = " ".join(own.all_inner_texts())
     assert smaller.name in shown
-    assert photographs[3].name in shown
+    assert photographs[22].name in shown
     page.get_by_role("button", name="Download this gallery").click()
     with page.expect_download() as download:
         page.locator("#own-file").click()
@@ -121,7 +121,27 @@ def test_copies_are_found_and_the_gallery_is_taken_home(
         "2",
         "--json",
     )
-    assert {hit["source"] for hit in json.loads(done.out)} == {smaller.name, photographs[3].name}
+    assert {hit["source"] for hit in json.loads(done.out)} == {smaller.name, photographs[22].name}
+
+
+def test_the_map_shows_where_a_query_falls(page: Page, server: str, photographs: list[Path]) -> None:
+    pytest.importorskip("pacmap", reason="needs the extra map")
+    tab(page, server, "yours")
+    upload(page, "drop", photographs[:30])
+    expect(captions(page.locator("#own"))).to_have_count(30)
+    page.get_by_role("button", name="Map of them").click()
+    drawn = page.frame_locator("#own iframe.map")
+    expect(drawn.locator("#said")).to_contain_text("30 pictures", timeout=LEARNT)  # compiled the first time
+    assert drawn.locator("#data").evaluate("element => JSON.parse(element.textContent).query") is None
+    upload(page, "own-query", photographs[40])
+    expect(page.locator("#own-message")).to_contain_text("Nearest of your pictures to this one")
+    page.get_by_role("button", name="Map of them").click()
+    expect(page.locator("#own-message")).to_contain_text("The cross is the picture that you searched with.")
+    x, y = drawn.locator("#data").evaluate("element => JSON.parse(element.textContent).query")
+    assert 0 <= x <= 1
+    assert 0 <= y <= 1
+    page.get_by_role("button", name="Back to all my pictures").click()
+    expect(captions(page.locator("#own"))).to_have_count(30)
 
 
 def test_what_there_is_no_room_for_is_said_before_it_is_uploaded(page: Page, server: str, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The tab Your gallery: pictures of the visitor's own."""
 
+import html
+import importlib.util
 import tempfile
 import time
 from pathlib import Path
@@ -15,11 +17,15 @@ from rrzoo.demo.context import HITS
 from rrzoo.demo.filling import zipped
 from rrzoo.demo.tabs.dropping import QUIET, Own
 from rrzoo.gallery import IN_MEMORY, Gallery
+from rrzoo.gallery.map import lay_out
+from rrzoo.gallery.map import page as map_page
 
 EMPTY = "No pictures of yours yet: drop some, and click one of them to see which of the others are most like it."
 GONE = "your pictures are not in memory (any more): drop them again"
 PAGE = 48  # pictures that are shown at once
 NAME = "my-gallery"  # of what is downloaded
+NO_PAGE, RESULTS = -1, -2  # in place of a page of all pictures: something else, or what a search found
+NEAREST = 5  # pictures of a search in whose middle its query falls on the map
 
 View = tuple[str, str, list[int], int, Any, Any, Any]  # message, drawing, rows, page, and which buttons there are
 
@@ -35,7 +41,7 @@ def gallery_tab(own: Own) -> gr.Tab:
         return gallery
 
     def view(message: str, markup: str, rows: list[int], page: int, gallery: Gallery | None) -> View:
-        """Return all that is shown; `page` is -1 where it is no page of all pictures."""
+        """Return all that is shown; `page` may be NO_PAGE or RESULTS."""
         some = gallery is not None
         pages = some and page >= 0
         return (
@@ -50,7 +56,7 @@ def gallery_tab(own: Own) -> gr.Tab:
 
     def overview(gallery: Gallery | None, page: int, model_name: str) -> View:
         if gallery is None:
-            return view("", drawing.notice(EMPTY), [], -1, None)
+            return view("", drawing.notice(EMPTY), [], NO_PAGE, None)
         rows = list(range(page * PAGE, min((page + 1) * PAGE, len(gallery))))
         grid = drawing.grid(
             [gallery.thumbnail(row) for row in rows], [gallery.sources[row] for row in rows], "Your pictures"
@@ -77,7 +83,7 @@ def gallery_tab(own: Own) -> gr.Tab:
         captions = [f"{hit.source} · {hit.score:.2f}" for hit in hits]
         grid = drawing.grid([hit.thumbnail for hit in hits], captions, "Your nearest pictures")
         message = "Nearest of your pictures to this one, with cosine similarity. Click one to go on from it."
-        return view(message, relating.selection([picture], "") + grid, [hit.row for hit in hits], -1, gallery)
+        return view(message, relating.selection([picture], "") + grid, [hit.row for hit in hits], RESULTS, gallery)
 
     def search_own(rows: list[int], model_name: str, request: gr.Request, event: gr.EventData) -> View:
         return search_with(rows[clicked_index(event, rows)], model_name, request)
@@ -95,10 +101,19 @@ def gallery_tab(own: Own) -> gr.Tab:
         gallery = require(model_name, request)
         groups = gallery.duplicates()
         if not groups:
-            return view("No two of your pictures are copies of one another.", "", [], -1, gallery)
+            return view("No two of your pictures are copies of one another.", "", [], NO_PAGE, gallery)
         markup, rows = drawing.groups(groups, gallery.thumbnail)
         message = f"**{len(groups)} groups** of pictures that seem to be copies of one another. Nothing is deleted."
-        return view(message, markup, rows, -1, gallery)
+        return view(message, markup, rows, NO_PAGE, gallery)
+
+    def draw_map(rows: list[int], page: int, model_name: str, request: gr.Request) -> View:
+        gallery = require(model_name, request)
+        layout = lay_out(gallery)
+        query = layout.of_query(rows[:NEAREST]) if page == RESULTS else None
+        drawn = html.escape(map_page.page(gallery, layout, f"Map of {len(gallery)} pictures", query))
+        frame = f'<iframe class="map" title="Map of your pictures" sandbox="allow-scripts" srcdoc="{drawn}"></iframe>'
+        cross = " The cross is the picture that you searched with." if query else ""
+        return view(f"Pictures that are alike lie near each other.{cross}", frame, rows, page, gallery)
 
     def download(model_name: str, request: gr.Request) -> Any:
         gallery = require(model_name, request)
@@ -123,6 +138,7 @@ def gallery_tab(own: Own) -> gr.Tab:
                 elem_classes="hint",
             )
             copies = gr.Button("Find copies among them", size="sm")
+            mapper = gr.Button("Map of them", size="sm", visible=importlib.util.find_spec("pacmap") is not None)
             prepare = gr.Button("Download this gallery", size="sm")
             file = gr.DownloadButton("Save", size="sm", visible=False, elem_id="own-file")
             gr.Markdown(
@@ -147,6 +163,9 @@ def gallery_tab(own: Own) -> gr.Tab:
     drawn.click(errors_as_toasts(search_own), [rows, choice], outputs, **shown)
     own_query.upload(errors_as_toasts(search_new), [own_query, choice], [own_query, *outputs], **shown)
     copies.click(errors_as_toasts(find_copies), choice, outputs, concurrency_limit=1, concurrency_id="copies", **shown)
+    mapper.click(
+        errors_as_toasts(draw_map), [rows, page, choice], outputs, concurrency_limit=1, concurrency_id="maps", **shown
+    )
     prepare.click(errors_as_toasts(download), choice, file, api_visibility="private")
     forget_button.click(forget, None, [own.changed, file], **QUIET)
     return tab

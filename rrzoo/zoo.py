@@ -204,19 +204,9 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
         return Gallery.load(model, saved)
     if os.fspath(gallery) == "clay10":
         return Gallery.build(model, datasets.load("clay10", "test"), progress)
-<<<<<<< HEAD
-    if storage.is_gallery(folder):
-        return Gallery.load(model, folder)
-    if folder.is_dir():
-        shelved = gallery_folder(model.name, "")
-        return Gallery.index_folder(model, folder, shelved / shelf.name_for(shelved, folder), progress)
-    saved = sorted(path.name for path in gallery_folder(model.name, "").glob("*") if storage.is_gallery(path))
-    raise errors.GalleryError(
-        f"no gallery {name!r} of {model.name} is at hand, and no folder of that name: "
-        f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model.name}"
-=======
     if Path(gallery).is_dir():
-        return Gallery.build(model, gallery, progress)
+        shelved = gallery_folder(model.name, "")
+        return Gallery.index_folder(model, gallery, shelved / shelf.name_for(shelved, Path(gallery)), progress)
     raise _unknown_gallery(model.name, os.fspath(gallery))
 
 
@@ -244,7 +234,6 @@ def _unknown_gallery(model: str, name: str) -> errors.GalleryError:
     return errors.GalleryError(
         f"no gallery {name!r} of {model} is at hand, and no folder of that name: "
         f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model}"
->>>>>>> cc834bf (rrzoo verify checks galleries; search says what it left out of a folder)
     )
 
 

@@ -128,6 +128,16 @@ def test_labels_that_come_and_go(folder: Folder) -> None:
     same_as_anew(folder, gallery)
 
 
+def test_a_gallery_of_format_3_is_added_to(folder: Folder) -> None:
+    path = folder.saved / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["segments"]
+    path.write_text(json.dumps(manifest | {"format": 3}))
+    folder.put("hill/97.png", "hill/98.png", "sea/99.png")
+    same_as_anew(folder, folder.index())
+    assert folder.segments() == [20, 3]
+
+
 def test_nothing_new_writes_nothing(folder: Folder) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in folder.saved.iterdir()}
     folder.index()
@@ -248,6 +258,8 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("how", SPOILT)
 def test_an_index_that_can_not_be_used_is_built_anew(large: Folder, how: str) -> None:
     SPOILT[how](large.saved / "index-1.safetensors")
+    saved = storage.open_saved(large.saved)
+    assert kept._read(large.saved, saved.manifest, saved.manifest.segments[0]) is None
     names = sorted(path.name for path in large.saved.iterdir())
     same_as_anew(large, rrzoo.Gallery.load(MODEL, large.saved))
     assert sorted(path.name for path in large.saved.iterdir()) == names  # a search writes nothing

@@ -191,12 +191,7 @@ class Gallery(Searchable):
 
     @classmethod
     def _index(
-        cls,
-        model: Embedder,
-        source: PictureSource,
-        progress: OnProgress | None,
-        strict: bool,
-        rerank: bool = True,
+        cls, model: Embedder, source: PictureSource, progress: OnProgress | None, strict: bool, rerank: bool = True
     ) -> "Gallery":
         skipped: list[str] = []
         notes = list(source.notes)

@@ -5,7 +5,7 @@
     rows-3.safetensors          labels, sources, source_ends, and of a folder's files stamps          see `rows.Rows`
     thumbnails-3.safetensors    thumbnails, thumbnail_ends
     removed-5.safetensors       positions of rows that are gone, where some are, as of the fifth generation
-    index-3.safetensors         made here from a large segment's features, and not listed: see `backends.kept`
+    index-3.safetensors         made here from a large segment's features, and not listed: see `kept`
 
 A gallery of splits that are shown from where they lie (`pictures.IN_PLACE`) has no thumbnails and no sources.
 

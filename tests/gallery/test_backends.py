@@ -17,7 +17,7 @@ from brute_force import BruteForce
 
 from rrzoo import errors
 from rrzoo.gallery import backends
-from rrzoo.gallery.backends import Backend, Faiss, Limits, Part
+from rrzoo.gallery.backends import Backend, Faiss, Limits, Part, faiss_index
 
 DIMENSION = 16
 EXACT = Limits(exact=True, largest_k=None, filters=True, persistent=False)
@@ -199,6 +199,21 @@ def test_what_does_not_persist_begins_empty(new: Callable[[int], Backend], rando
     one = new(DIMENSION)
     one.add(ids(1), unit(random, 1))
     assert len(new(DIMENSION)) == (1 if one.limits.persistent else 0)
+
+
+def test_a_filtered_search_is_exact_where_others_are_not(
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 3,000 features, 16 of 109 cells hold enough for k hits, and not all that are nearest."""
+    monkeypatch.setattr(faiss_index, "PROBES", 16)
+    features, numbers = unit(random, 3000), np.arange(3000)
+    backend, queries = Faiss(DIMENSION, exact=50), unit(random, 40)
+    backend.add(numbers, features)
+    every = np.argsort(-(queries @ features.T), 1)[:, :10]
+    assert not np.array_equal(backend.search(queries, 10)[0], every)
+    np.testing.assert_array_equal(backend.search(queries, 10, numbers)[0], every)
+    half = np.argsort(-(queries @ features[::2].T), 1)[:, :10] * 2
+    np.testing.assert_array_equal(backend.search(queries, 10, numbers[::2])[0], half)
 
 
 @pytest.mark.parametrize("exact", [50, 1000])

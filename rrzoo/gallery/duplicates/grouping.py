@@ -159,9 +159,9 @@ def group(
     return groups
 
 
-def pairs_of_nearest(unit: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of_nearest(unit: Values, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of rows and their k nearest, int64 (P,) each, smaller rows left; no pair twice."""
-    near = nearest(torch.from_numpy(unit), min(k, len(unit) - 1)).numpy()
+    near = nearest(torch.from_numpy(np.asarray(unit)), min(k, len(unit) - 1)).numpy()
     left, right = (np.concatenate(side) for side in zip(*_rounds(near), strict=True))
     return left, right
 

@@ -9,10 +9,10 @@ import gradio as gr
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from visiting import captions, tab, upload
 
 import rrzoo
 from conftest import OTHER_MODEL, Outcome
-from visiting import captions, tab, upload
 from rrzoo.gallery import Gallery
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,10 @@ from rrzoo import errors
 
 EVENTS = {"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink"}
 EVENTS |= {"os.truncate", "os.utime"}
-WRITERS = ("rrzoo.gallery.storage", "rrzoo.gallery.unfinished", "rrzoo.training.checkpoint")  # that use save_file
+WRITERS = {  # module -> the function that writes tensors there, and which of its arguments is the path
+    "rrzoo.gallery.tensors": ("write", 0),
+    "rrzoo.training.checkpoint": ("save_file", 1),
+}
 
 Operation = tuple[Callable[[], object], Callable[[], object]]  # what is stopped, and what must be true afterwards
 
@@ -58,13 +61,14 @@ def _fsync(sync: Callable[[int], None]) -> Callable[[int], None]:
     return noted
 
 
-def _save_file(save: Callable[..., None]) -> Callable[..., None]:
-    def noted(tensors: Any, path: Path, *more: Any) -> None:
-        save(tensors, path, *more)
-        content = Path(path).read_bytes()
+def _save_file(save: Callable[..., None], place: int) -> Callable[..., None]:
+    def noted(*arguments: Any) -> None:
+        save(*arguments)
+        path = Path(arguments[place])
+        content = path.read_bytes()
         os.truncate(path, len(content) // 2)
         FAULT.meet()
-        Path(path).write_bytes(content)
+        path.write_bytes(content)
         FAULT.meet()
 
     return noted
@@ -75,7 +79,8 @@ def watched() -> Iterator[None]:
     """Let the operations that no audit hook tells of be operations, too."""
     with mock.patch("os.fsync", _fsync(os.fsync)):
         patches = [
-            mock.patch(f"{name}.save_file", _save_file(importlib.import_module(name).save_file)) for name in WRITERS
+            mock.patch(f"{name}.{function}", _save_file(getattr(importlib.import_module(name), function), place))
+            for name, (function, place) in WRITERS.items()
         ]
         for one in patches:
             one.start()

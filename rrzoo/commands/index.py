@@ -1,7 +1,6 @@
 """Build a gallery of a data set or of a folder of images, to search in; of a folder, only what is new is read."""
 
 import argparse
-import functools
 import time
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from rrzoo import datasets, errors, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, cluster, indexing, remote, shelf
+from rrzoo.gallery import Gallery, remote, shelf
 from rrzoo.model import Model
 
 SOURCES = (
-    "a folder of images; a data set (rrzoo data); or, with rrzoo[ray], s3://BUCKET/PREFIX and other addresses, "
+    "a folder of images; a data set (rrzoo data); or, with rrzoo[remote], s3://BUCKET/PREFIX and other addresses, "
     "WebDataset's shards (.tar) and Parquet tables"
 )
 STOPPED = "the same command goes on from what is whole"
@@ -36,13 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out files and folders of this name, or path within the folder, such as '*.gif'; may be repeated",
     )
     computing.add_arguments(parser)
-    parser.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        nargs="?",
-        const=cluster.LOCAL,
-        help="embed on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without ADDRESS, one on this machine",
-    )
     parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
     parser.add_argument("--list", action="store_true", help="list the galleries that are there")
     parser.add_argument("--remove", metavar="GALLERY", help="remove a gallery of the model; the pictures stay")
@@ -85,18 +77,13 @@ def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str,
         raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
     name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
-    embed_some = functools.partial(cluster.embed, options.ray) if options.ray else indexing.embed_here
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(
-            model, options.source, folder, resumer(bar), options.strict, options.exclude, embed_some
-        )
+        gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), options.strict, options.exclude)
     return gallery, name, folder, bar
 
 
 def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path, tqdm]:
     """Index a data set; return as `_of_folder` does."""
-    if options.ray:
-        raise errors.ArgumentError("--ray embeds folders, addresses, shards and tables, no data sets: leave it away")
     if options.exclude:
         raise errors.ArgumentError("--exclude takes files out of a folder, and a data set is whole: leave it away")
     splits = [options.split] if options.split else datasets.labelled_splits(options.source)

@@ -15,7 +15,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.gallery import folders, indexing, kept, listing, sources, storage, updating, writing
 from rrzoo.gallery.backends import Part
-from rrzoo.gallery.indexing import Embedder, EmbedSome
+from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
@@ -100,7 +100,6 @@ class Gallery(Searchable):
         progress: OnProgress | None = None,
         strict: bool = False,
         exclude: Sequence[str] = (),
-        embed_some: EmbedSome = indexing.embed_here,
     ) -> "Gallery":
         """Bring the gallery in `saved` up to date with a folder of images, and save it.
 
@@ -116,13 +115,12 @@ class Gallery(Searchable):
             progress: called before the first batch, with what need not be embedded, and after each.
             strict: as for `build`.
             exclude: patterns as of a shell; files and folders of such a name, or path within `source`, are left out.
-            embed_some: embeds what is new; default: this process. See `rrzoo.gallery.cluster`.
 
         Raises:
             errors.GalleryError: as for `build`, and if `saved` can't be written or is the gallery of another folder.
             errors.ArgumentError: a package is missing, or something is to be left out of what is no folder.
         """
-        arguments = model, source, Path(saved), progress, strict, exclude, embed_some
+        arguments = model, source, Path(saved), progress, strict, exclude
         storage.check_owner(Path(saved), listing.identity(source))
         try:
             return cls._index_folder(updating.usable(Path(saved), model.fingerprint), *arguments)
@@ -139,7 +137,6 @@ class Gallery(Searchable):
         progress: OnProgress | None,
         strict: bool,
         exclude: Sequence[str],
-        embed_some: EmbedSome,
     ) -> "Gallery":
         unfinished = Unfinished(saved, model.fingerprint, listing.identity(source))
         known = [*([before.rows] if before else []), *unfinished.known()]
@@ -147,7 +144,7 @@ class Gallery(Searchable):
         skipped: list[str] = []
         notes = list(listed.notes)
         taker = None if strict else skipped
-        indexed = indexing.embed(model, listed, progress, taker, notes, known, unfinished.add, embed_some=embed_some)
+        indexed = indexing.embed(model, listed, progress, taker, notes, known, unfinished.add)
         manifest = GalleryManifest(
             model=model.name,
             fingerprint=model.fingerprint,

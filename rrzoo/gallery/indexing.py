@@ -56,7 +56,7 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True)
-class Embedded:
+class _Embedded:
     """Some of a source's pictures that were read and, but for those that can't be, embedded."""
 
     numbers: list[int]  # of the source's pictures: those of `rows`
@@ -66,18 +66,9 @@ class Embedded:
     notes: list[str]  # what is to be known of pictures that are taken
 
 
-class EmbedSome(Protocol):
-    """Embeds some pictures, here or elsewhere."""
-
-    def __call__(
-        self, model: Embedder, source: PictureSource, numbers: Sequence[int], strict: bool, with_relation: bool
-    ) -> Iterator[Embedded]:
-        """Yield them part by part: see `embed_here`."""
-
-
-def embed_here(
+def _embed_some(
     model: Embedder, source: PictureSource, numbers: Sequence[int], strict: bool, with_relation: bool
-) -> Iterator[Embedded]:
+) -> Iterator[_Embedded]:
     """Read and embed some of a source's pictures, and yield them batch by batch.
 
     Args:
@@ -97,7 +88,7 @@ def embed_here(
             rows = None
             if batch.pixels:
                 rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
-            yield Embedded(batch.numbers, rows, batch.done, skipped[:], notes[:])
+            yield _Embedded(batch.numbers, rows, batch.done, skipped[:], notes[:])
             skipped.clear()
             notes.clear()
 
@@ -138,7 +129,6 @@ def embed(
     known: Sequence[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
     rerank: bool = True,
-    embed_some: EmbedSome = embed_here,
 ) -> Indexed:
     """Compute what is not known yet of a source's pictures.
 
@@ -151,7 +141,6 @@ def embed(
         known: rows of this model; those of the same source and stamp are not computed again.
         keep: takes the rows of each batch that was embedded.
         rerank: keep what the relation head takes, where that is not to be had from the embedding.
-        embed_some: computes what is not known.
 
     Returns:
         the pictures; `Indexed.known` begins with `known`.
@@ -166,7 +155,7 @@ def embed(
     before = count - len(missing)
     if progress:
         progress(before, count)
-    for some in embed_some(model, source, missing, skipped is None, with_relation):
+    for some in _embed_some(model, source, missing, skipped is None, with_relation):
         if some.rows is not None:
             parts[some.numbers], places[some.numbers] = len(several), np.arange(len(some.rows))
             several.append(some.rows)

@@ -57,6 +57,7 @@ def gallery_tab(own: Own) -> gr.Tab:
     def overview(gallery: Gallery | None, page: int, model_name: str) -> View:
         if gallery is None:
             return view("", drawing.notice(EMPTY), [], NO_PAGE, None)
+        page = min(page, (len(gallery) - 1) // PAGE)
         rows = list(range(page * PAGE, min((page + 1) * PAGE, len(gallery))))
         grid = drawing.grid(
             [gallery.thumbnail(row) for row in rows], [gallery.sources[row] for row in rows], "Your pictures"

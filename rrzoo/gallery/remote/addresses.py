@@ -17,7 +17,7 @@ LARGEST = 500_000_000  # bytes of one picture's file
 def open_address(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path there."""
     if importlib.util.find_spec("pyarrow") is None:
-        raise errors.ArgumentError(f"{address} takes one more package, pyarrow: pip install 'rrzoo[ray]'")
+        raise errors.ArgumentError(f"{address} takes one more package, pyarrow: pip install 'rrzoo[remote]'")
     if "@" in address.partition("?")[0] and "://" in address:
         scheme, _, rest = address.partition("://")
         raise errors.ArgumentError(

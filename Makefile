@@ -1,6 +1,7 @@
 # make demo        the demo on http://127.0.0.1:7860
 # make check       what CI runs: lint and test
 # make test        all tests
+# make test-lowest the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest; needs uv
 # make lint        style and types
 # make reference   docs/commands.md, from the commands
 # make lock        requirements.lock, from requirements.txt; needs uv
@@ -15,7 +16,7 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 
-.PHONY: demo check test lint reference lock clean
+.PHONY: demo check test test-lowest lint reference lock clean
 
 demo: .venv/installed
 	$(BIN)/rrzoo demo
@@ -24,6 +25,11 @@ check: lint test
 
 test: .venv/installed-test
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as in rrzoo.commands.starting
+
+test-lowest:
+	uv venv --quiet --seed --python 3.11 --clear .venv-lowest  # newer Pythons are newer than these versions
+	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[demo,train,timm,map,remote,test]'
+	OMP_WAIT_POLICY=passive .venv-lowest/bin/python -m pytest -m 'not slow'
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -59,8 +65,8 @@ endif
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	$(PIP) --requirement requirements.txt --editable '.[demo,train,test]'
+	$(PIP) --requirement requirements.txt --editable '.[demo,train,map,remote,test]'
 	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-lowest build *.egg-info

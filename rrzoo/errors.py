@@ -48,6 +48,10 @@ class GalleryError(RRZooError, ValueError):
     """A gallery is empty, damaged, or was made by another model."""
 
 
+class DamagedGalleryError(GalleryError):
+    """A gallery's files are not what they should be."""
+
+
 class TrainingError(RRZooError, RuntimeError):
     """Training can't start or go on: a run is already there, none is there to resume, or the loss is not finite."""
 

@@ -1,7 +1,8 @@
 """Files that are there whole or not at all: the one way in which rrzoo writes, hashes and locks them.
 
 A file or folder is written beside its place, brought to the disk, and then renamed; the folder that holds it is brought
-to the disk, too. Whatever ends the process or the machine, no name ever stands for half of something.
+to the disk, too. Whatever ends the process or the machine, no name ever stands for half of something. While it is
+written it is locked, so that what a killed process has left can be told from what a living one writes.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 UNFINISHED = ".unfinished-"  # how the names of what is being written begin
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # of some network drives
 
 
 @contextmanager
@@ -25,19 +27,14 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder can't be written, or there is no room. What was at `path` is still there then.
     """
-    _make(path.parent)
-    descriptor, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent)
-    os.close(descriptor)
-    unfinished = Path(name)
-    try:
+    with scratch_folder(path) as folder:
+        unfinished = folder / path.name
+        unfinished.touch()
         yield unfinished
-        unfinished.chmod(0o666 & ~_umask())  # mkstemp makes it private
+        unfinished.chmod(0o666 & ~_umask())
         _sync(unfinished)
         unfinished.replace(path)
         _sync(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -53,17 +50,36 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: something is at `path` already, the place can't be written, or there is no room.
     """
-    _make(path.parent)
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent))
-    try:
+    with scratch_folder(path) as unfinished:
         yield unfinished
         for inside in (*unfinished.rglob("*"), unfinished):
             _sync(inside)
         unfinished.chmod(0o777 & ~_umask())  # mkdtemp makes it private
         unfinished.rename(path)
         _sync(path.parent)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Give a new, empty folder beside `path`, which is removed when the block ends if it is still there.
+
+    Raises:
+        OSError: the place can't be written.
+    """
+    _make(path.parent)
+    with contextlib.ExitStack() as stack:
+        unfinished = _held(path, stack)
+        stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
+        yield unfinished
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed have left unfinished in a folder; what others are writing stays."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            if path.is_dir() and not path.is_symlink():
+                _lock(path, stack, wait=False)
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def content(path: Path, most: int | None = None) -> bytes:
@@ -125,6 +141,38 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
+
+
+def _held(path: Path, stack: contextlib.ExitStack) -> Path:
+    """Make a folder beside `path`, locked until `stack` is left: a file itself may be replaced by whoever writes it."""
+    while True:
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{path.name}-", dir=path.parent))
+        try:
+            _lock(unfinished, stack, wait=True)
+            return unfinished
+        except FileNotFoundError:  # taken for abandoned before it was locked
+            continue
+        except OSError as problem:
+            if problem.errno in NO_LOCKS:  # then nothing is ever taken for abandoned, either
+                return unfinished
+            raise
+
+
+def _lock(path: Path, stack: contextlib.ExitStack, wait: bool) -> None:
+    """Lock a folder until `stack` is left.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is not set.
+        FileNotFoundError: it is not there any more.
+        OSError: it can't be opened, or there are no locks here.
+    """
+    import fcntl  # not on Windows
+
+    descriptor = os.open(path, os.O_RDONLY)
+    stack.callback(os.close, descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    if not os.path.samestat(os.fstat(descriptor), path.stat()):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _sync(path: Path) -> None:

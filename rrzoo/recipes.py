@@ -80,6 +80,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "conv4x4-cifar10": _long("conv4x4", "cifar10", 32, 4, test_size=48, source_size=30),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
+    "resnet32-cifar10-paper": Recipe("resnet32", "cifar10", 32),
     "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),
     "conv4-cifar10-simclr": _compared("simclr", views=2, batch_size=256, epochs=40),
     "conv4-cifar10-rotation": _compared("rotation", views=4, batch_size=128, epochs=20),
@@ -150,6 +151,20 @@ def own_pictures(backbone: str, dataset: str, count: int) -> Recipe:
     """
     chosen = _long(backbone, dataset, 32, 200, test_size=96)
     return replace(chosen, batch_size=min(chosen.batch_size, max(2, count // 5)))
+
+
+def head_of_own_pictures(dataset: str, count: int) -> Recipe:
+    """Return the recipe by which a head learns from `count` pictures of anybody's, on what lite0-stl10 stands on."""
+    borrowed = RECIPES["lite0-stl10"]
+    known = backbones.preparation(borrowed.backbone)
+    return replace(
+        borrowed,
+        dataset=dataset,
+        crop=known.crop,
+        interpolation=known.interpolation,
+        batch_size=min(64, max(16, count // 4)),
+        embedding_size=None,
+    )
 
 
 def check(recipe: Recipe) -> Recipe:

@@ -21,6 +21,7 @@ from rrzoo import errors
 
 HIDDEN = 256  # units of the relation head
 AGGREGATIONS = ("cat", "sum", "mean", "max")
+ROWS = 32  # of left features whose pairs with all right ones are in memory at once
 
 
 def pair_plan(views: int, batch_size: int, device: torch.device | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,6 +128,21 @@ class RelationHead(nn.Module):
         logits = self._score(torch.stack([positive, negative]).flatten(0, 2))  # (2 * P * M,)
         positive, negative = logits.chunk(2)
         return positive, negative
+
+    def score_all(self, left: Tensor, right: Tensor) -> Tensor:
+        """Score every left with every right feature, both orders averaged: float (L, D) and (R, D) -> logits (L, R).
+
+        Features are projected once each, so that a pair costs one addition of 256 numbers, and not a product with D.
+        """
+        first_left, second_left = self._project(left, left)
+        first_right, second_right = self._project(right, right)
+        rows = []
+        for start in range(0, len(left), ROWS):
+            part = slice(start, start + ROWS)
+            one = self._join(first_left[part, None], second_right).flatten(0, 1)
+            other = self._join(first_right, second_left[part, None]).flatten(0, 1)
+            rows.append(((self._score(one) + self._score(other)) / 2).view(-1, len(right)))
+        return torch.cat(rows)
 
     def _project(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Return what `_join` takes: W_a a and W_b b, (N, 256) each; for max, a and b as they are."""

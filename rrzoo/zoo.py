@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from rrzoo import datasets, errors, hub
+from rrzoo import datasets, devices, errors, hub
 from rrzoo.config import Evaluation, ModelConfig
 from rrzoo.gallery import Gallery, shelf, storage
 from rrzoo.model import Model
@@ -39,13 +39,16 @@ def load(name: str, device: str | torch.device = "cpu") -> Model:
         name: a name of `list_models()`, such as "conv4-cifar10", or else of a repository of $RRZOO_HUB_OWNER on the
             Hugging Face Hub; "name@revision", there; "hub:owner/repository" or "hub:owner/repository@revision"; or
             "dir:" and the path of a model folder. What is in the Hub's cache is used without any request.
-        device: where its parameters go.
+        device: that computes: "cpu", "cuda", "cuda:N", "mps"; or "auto", a GPU where there is one.
 
     Raises:
+        errors.ArgumentError: the device is not there.
         errors.UnknownModelError: no model of that name is at hand; the message offers close matches.
         errors.HubError: the Hub can't be reached, refuses, or sends broken files.
         errors.ModelFolderError: its folder is incomplete, damaged or of another format.
     """
+    if isinstance(device, str):
+        device = devices.pick(device).where
     place = _find(name)
     if isinstance(place, hub.Source):
         return _from_hub(name, lambda: _load_from_hub(place, device))
@@ -199,20 +202,41 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
     Raises:
         errors.GalleryError: there is none, or it is damaged or of another model.
     """
-    name, folder = os.fspath(gallery), Path(gallery)
-    if folder.name == name and storage.is_gallery(gallery_folder(model.name, name)):  # a name, not a path
-        return Gallery.load(model, gallery_folder(model.name, name))
-    if name == "clay10":
+    saved = _saved_gallery(model.name, gallery)
+    if saved is not None:
+        return Gallery.load(model, saved)
+    if os.fspath(gallery) == "clay10":
         return Gallery.build(model, datasets.load("clay10", "test"), progress)
-    if storage.is_gallery(folder):
-        return Gallery.load(model, folder)
-    if folder.is_dir():
+    if Path(gallery).is_dir():
         shelved = gallery_folder(model.name, "")
-        return Gallery.index_folder(model, folder, shelved / shelf.name_for(shelved, folder), progress)
-    saved = sorted(path.name for path in gallery_folder(model.name, "").glob("*") if storage.is_gallery(path))
-    raise errors.GalleryError(
-        f"no gallery {name!r} of {model.name} is at hand, and no folder of that name: "
-        f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model.name}"
+        return Gallery.index_folder(model, gallery, shelved / shelf.name_for(shelved, gallery), progress)
+    raise _unknown_gallery(model.name, os.fspath(gallery))
+
+
+def find_gallery(model: str, gallery: str | os.PathLike[str]) -> Path:
+    """Return the folder of a saved gallery: one that `python -m rrzoo index` built, by its name, or any, by its folder.
+
+    Raises:
+        errors.GalleryError: there is none.
+    """
+    found = _saved_gallery(model, gallery)
+    if found is None:
+        raise _unknown_gallery(model, os.fspath(gallery))
+    return found
+
+
+def _saved_gallery(model: str, gallery: str | os.PathLike[str]) -> Path | None:
+    name, folder = os.fspath(gallery), Path(gallery)
+    if folder.name == name and storage.is_gallery(gallery_folder(model, name)):  # a name, not a path
+        return gallery_folder(model, name)
+    return folder if storage.is_gallery(folder) else None
+
+
+def _unknown_gallery(model: str, name: str) -> errors.GalleryError:
+    saved = sorted(path.name for path in gallery_folder(model, "").glob("*") if storage.is_gallery(path))
+    return errors.GalleryError(
+        f"no gallery {name!r} of {model} is at hand, and no folder of that name: "
+        f"{errors.choices(name, ['clay10', *saved])}. Build one with: python -m rrzoo index {name} --model {model}"
     )
 
 

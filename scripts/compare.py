@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 import drawing
-from rrzoo import backbones, datasets, environment, errors, pretext, training
+from rrzoo import backbones, datasets, devices, environment, errors, pretext, training
 from rrzoo.config import Architecture, ModelConfig, Recipe
+from rrzoo.devices import Device
 from rrzoo.evaluation import neighbours, probes
 from rrzoo.evaluation.retrieval import retrieval
 from rrzoo.evaluation.untrained import measure_untrained
@@ -56,7 +57,15 @@ class Budget:
 
 
 @environment.keep_memory()
-def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test: datasets.Dataset, file: Path) -> dict:
+def train_one(
+    tag: str,
+    seed: int,
+    budget: Budget,
+    data: datasets.Dataset,
+    test: datasets.Dataset,
+    file: Path,
+    device: Device = devices.CPU,
+) -> dict:
     """Train until the budget is used up, save the weights when its views are; return all points."""
     chosen = recipe_of(tag, seed)
     if len(data) < chosen.batch_size:
@@ -64,9 +73,9 @@ def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test:
     task = untrained(chosen, data)
     if not chosen.epochs:
         save_file(task.state_dict(), file)
-        point = {"views": 0, "minutes": 0.0, **accuracies(task, data, test)}
+        point = {"views": 0, "minutes": 0.0, **accuracies(task, data, test, device)}
         return {"curve": [], "at_views": point, "at_minutes": point}
-    step = training.TrainStep(task, data)
+    step = training.TrainStep(task, data, device=device)
     marks = [round(share * budget.views) for share in SHARES if tag in CURVES] + [budget.views]
     points: list[dict] = []
     at_minutes: dict | None = None
@@ -86,14 +95,14 @@ def train_one(tag: str, seed: int, budget: Budget, data: datasets.Dataset, test:
         minutes = (now - begun - paused) / 60
         if not (late := minutes >= budget.minutes and at_minutes is None) and (not marks or views < marks[0]):
             continue
-        point = {"views": views, "minutes": minutes, **accuracies(task, data, test)}
+        point = {"views": views, "minutes": minutes, **accuracies(task, data, test, device)}
         bar.write(f"{tag} {seed}: {line(point)}")
         if late:
             at_minutes = point
         if marks and views >= marks[0]:
             points.append(point)
             if not marks[1:]:
-                save_file(task.state_dict(), file)
+                save_file({name: tensor.cpu().contiguous() for name, tensor in task.state_dict().items()}, file)
             marks = [mark for mark in marks if mark > views]
         if not marks and at_minutes:
             break
@@ -123,10 +132,11 @@ def batches(task: Pretext, data: datasets.Dataset) -> Iterator[tuple[int, np.nda
             yield epoch, order[start : start + size]
 
 
-def accuracies(task: Pretext, data: datasets.Dataset, test: datasets.Dataset) -> dict[str, float]:
+def accuracies(task: Pretext, data: datasets.Dataset, test: datasets.Dataset, device: Device) -> dict[str, float]:
     """Measure the backbone as it is; it goes on in training mode."""
     model = Model(ModelConfig(NAME, Architecture(task.recipe.backbone, task.recipe.image_size, data.mean, data.std)))
     model.backbone.load_state_dict(task.backbone.state_dict())
+    model.to(device.where)
     measured = model.features(data.images), data.require_labels(), model.features(test.images), test.require_labels()
     return {
         "linear_probe": probes.linear_probe_accuracy(*measured),
@@ -235,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--views", type=int, default=4_000_000, help="budget of each run (default: 4,000,000)")
     parser.add_argument("--minutes", type=float, default=4, help="the other budget (default: 4)")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help=f"that computes: {devices.KINDS} (auto)")
     parser.add_argument("--export", metavar="DIR", type=Path, help="only export models of seed 0 there")
     parser.add_argument("--part", type=Path, help=argparse.SUPPRESS)  # of one run's process
     options = parser.parse_args(argv)
@@ -251,14 +262,18 @@ def run(options: argparse.Namespace) -> None:
     budget = Budget(options.views, options.minutes)
     if options.part:
         ((tag, seed),) = itertools.product(options.tasks, options.seeds)
-        points = train_one(tag, seed, budget, *load(options), weights(options.json, tag, seed))
+        points = train_one(
+            tag, seed, budget, *load(options), weights(options.json, tag, seed), devices.pick(options.device)
+        )
         options.part.write_text(json.dumps(points))
         return
     if options.json.exists():
         record = json.loads(options.json.read_text())
     else:
         description = load(options)[0].description
-        record = {"machine": environment.machine(), "versions": environment.versions(), "data": description, "runs": {}}
+        device = devices.pick(options.device)
+        machine = environment.machine("" if device.is_cpu else device.name)
+        record = {"machine": machine, "versions": environment.versions(), "data": description, "runs": {}}
         record["budget"] = dataclasses.asdict(budget)
     if options.export:
         export_all(options, record)
@@ -272,6 +287,7 @@ def run(options: argparse.Namespace) -> None:
             continue
         command = [sys.executable, __file__, str(options.json), "--part", str(part), "--tasks", tag]
         command += ["--seeds", str(seed), "--views", str(budget.views), "--minutes", str(budget.minutes)]
+        command += ["--device", options.device]
         command += ["--data", str(options.data)] if options.data else []
         if subprocess.run(command, check=False).returncode:
             raise errors.TrainingError(f"the run of {tag} with seed {seed} failed, see above; those before are kept")

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("RRZOO_DATA") or "~/.cache/rrzoo/data").expanduser()
 REAL_CACHE = Path(os.environ.get("RRZOO_CACHE") or "~/.cache/rrzoo/decoded").expanduser()
-LEFT = re.compile("AbortError|Connection errored out")  # what Gradio logs of a call that leaving the page cuts off
+# What Gradio logs of a call that leaving the page cuts off; of any other 404 Chromium itself logs the address, too.
+LEFT = re.compile("AbortError|Connection errored out|Unexpected error 404: Not Found")
 CHROMIUM = Path("/usr/bin/chromium")
 START = 120  # seconds that a server may take on a busy machine
 OTHER_MODEL = "conv4-random"  # a second model of the demo's zoo

@@ -1,4 +1,4 @@
-"""Backbones of timm: one contract over ten kinds of them, with random weights; and what is refused."""
+"""Backbones of timm: names, weights, preparation, folding; and what is refused."""
 
 import builtins
 import importlib.util
@@ -23,58 +23,6 @@ from rrzoo.store.save import save
 
 pytest.importorskip("timm", reason="borrowed backbones need timm")
 
-MAPS = True
-TEN = {  # name -> px, features, whether there are maps whose means are the features
-    "test_efficientnet": (64, 256, MAPS),
-    "resnet10t": (64, 512, MAPS),
-    "mobilenetv3_small_050": (64, 1024, not MAPS),  # a layer of its own after pooling
-    "convnext_atto": (64, 320, not MAPS),  # normalises what was pooled
-    "test_vit": (96, 64, not MAPS),  # of 160 px, with a class token
-    "vit_pwee_patch16_reg1_gap_256": (64, 256, not MAPS),  # a register token; means over the others
-    "regnetx_002": (64, 368, MAPS),
-    "mixer_s32_224": (224, 512, not MAPS),  # of one fixed size
-    "swin_tiny_patch4_window7_224": (64, 768, MAPS),  # channels last
-    "test_nfnet": (64, 192, MAPS),
-}
-
-
-@pytest.mark.parametrize("name", TEN)
-def test_contract(name: str, tmp_path: Path, random: np.random.Generator) -> None:
-    size, width, has_maps = TEN[name]
-    known = backbones.preparation(f"timm:{name}")
-    architecture = Architecture(
-        f"timm:{name}",
-        size,
-        known.mean,
-        known.std,
-        classes=("a", "b"),
-        crop=known.crop,
-        interpolation=known.interpolation,
-    )
-    torch.manual_seed(0)
-    model = Model(ModelConfig("borrowed", architecture))
-    pictures = [smooth_image(random, 90, 120), smooth_image(random, 70, 60)]
-    x = model.preprocess(pictures)
-    features = model.features(pictures)
-    assert features.shape == (2, width) == (2, model.backbone.feature_size)
-    assert features.dtype == np.float32
-    assert np.abs(features[0] - features[1]).max() > 0
-    if has_maps:
-        with torch.no_grad():
-            np.testing.assert_allclose(model.backbone.feature_map(x).mean((2, 3)), features, rtol=1e-3, atol=1e-4)
-    else:
-        with pytest.raises(errors.ArgumentError, match=f"timm:{name} has no feature maps"):
-            model.backbone.feature_map(x)
-        with pytest.raises(errors.ArgumentError, match=r"pooling is 2, and .* has no feature maps"):
-            Model(ModelConfig("grid", Architecture(f"timm:{name}", size, known.mean, known.std, pooling=2)))
-    save(model, tmp_path / "borrowed")
-    assert golden.verify(tmp_path / "borrowed") <= golden.TOLERANCE
-    again = load(tmp_path / "borrowed")
-    np.testing.assert_array_equal(again.features(pictures), features)
-    assert again.fingerprint == model.fingerprint
-    assert model.relate(pictures[:1], pictures[1:]) == pytest.approx(model.relate(pictures[1:], pictures[:1]))
-    assert model.classify(pictures).shape == (2, 2)
-
 
 @pytest.mark.parametrize(
     ("name", "message"),
@@ -86,6 +34,9 @@ def test_contract(name: str, tmp_path: Path, random: np.random.Generator) -> Non
         ("timm:", "is no name of timm's"),
         ("timm:../resnet18", "is no name of timm's"),
         ("tim:resnet18", "or timm: and a name of timm's"),
+        ("torchvision:resnet18", r"borrowed from timm: write timm:resnet18.tv_in1k$"),
+        ("torchvision:regnet_y_16gf", r"write timm:regnety_160.tv2_in1k or "),
+        ("torchvision:qqqqqq", "timm has none of that name"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:

@@ -3,20 +3,20 @@
 import errno
 import os
 import shutil
-import signal
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import faults
 import rrzoo
 from conftest import REPOSITORY
-from rrzoo import backbones, errors, pretext
+from faults import Operation
+from rrzoo import backbones, datasets, errors, files, pretext
 from rrzoo.config import Recipe
-from rrzoo.datasets import Dataset
+from rrzoo.datasets import Dataset, cache
 from rrzoo.gallery import storage
 from rrzoo.store import evaluation_file, model_folder
 from rrzoo.store.load import load
@@ -24,46 +24,7 @@ from rrzoo.store.save import save
 from rrzoo.training import checkpoint
 from rrzoo.training.step import TrainStep
 
-EVENTS = {"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}
 OLD = REPOSITORY / "tests" / "fixtures" / "0.1.0" / "conv4-cifar10-relation"
-
-Operation = tuple[Callable[[], object], Callable[[], object]]  # what is stopped, and what must be true afterwards
-
-
-class Fault:
-    """Counts file operations below a folder, and does something at one of them; the hook itself can't be taken back."""
-
-    def __init__(self) -> None:
-        self.folder, self.left, self.act = "", 0, lambda: None
-        sys.addaudithook(self.hook)
-
-    def hook(self, event: str, arguments: tuple[object, ...]) -> None:
-        if not self.folder or event not in EVENTS or self.folder not in str(arguments[:2]):
-            return
-        self.left -= 1
-        if self.left == 0:
-            self.act()
-
-
-FAULT = Fault()
-
-
-def stopped_at(number: int, folder: Path, act: Callable[[], None], operation: Callable[[], object]) -> bool:
-    """Run an operation whose file operation `number` is the one where something happens; return whether it did."""
-    FAULT.folder, FAULT.left, FAULT.act = str(folder), number, act
-    try:
-        operation()
-    finally:
-        FAULT.folder = ""
-    return FAULT.left <= 0
-
-
-def no_room() -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def read_only() -> None:
-    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 def figures() -> Dataset:
@@ -127,51 +88,71 @@ def of_evaluation(folder: Path) -> Operation:
     return lambda: evaluation_file.add(folder, replace(known, linear_probe=0.5)), whole
 
 
-OPERATIONS = {"checkpoint": of_checkpoint, "gallery": of_gallery, "export": of_export, "evaluation": of_evaluation}
+def of_index(folder: Path) -> Operation:
+    model, photos = load(OLD), folder.parent.parent / "photos"
+    photos.mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((20, 30, 3), 40 * number, np.uint8)).save(photos / f"{number}.png")
+    rrzoo.Gallery.index_folder(model, photos, folder)
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(photos / "3.png")
+
+    def whole() -> None:
+        assert len(rrzoo.Gallery.load(model, folder)) in (3, 4)
+
+    return lambda: rrzoo.Gallery.index_folder(model, photos, folder), whole
 
 
+def of_cache(folder: Path) -> Operation:
+    photos = folder.parent.parent / "photos"
+    photos.mkdir()
+    os.environ["RRZOO_CACHE"] = str(folder)
+    for number in range(3):
+        Image.fromarray(np.full((20, 30, 3), 40 * number, np.uint8)).save(photos / f"{number}.png")
+    decode_folder(photos)
+    Image.fromarray(np.full((20, 30, 3), 200, np.uint8)).save(photos / "3.png")
+
+    def whole() -> None:
+        there = [path for path in folder.iterdir() if not path.name.startswith(files.UNFINISHED)]
+        opened = [cache._open(path) for path in there]  # None: one that was being removed
+        assert {len(one.images) for one in opened if one} <= {3, 4}
+        assert any(opened)
+
+    return lambda: decode_folder(photos), whole
+
+
+def decode_folder(photos: Path) -> None:
+    assert len(datasets.load(f"dir:{photos}", progress=lambda paths, count: paths)) == len(list(photos.iterdir()))
+
+
+OPERATIONS = {
+    "checkpoint": of_checkpoint,
+    "gallery": of_gallery,
+    "export": of_export,
+    "evaluation": of_evaluation,
+    "index": of_index,
+    "cache": of_cache,
+}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_killed_at_every_file_operation(name: str, tmp_path: Path) -> None:
-    operation, whole = OPERATIONS[name](tmp_path / "place" / "there")
-    kept = tmp_path / "kept"
-    if (tmp_path / "place" / "there").exists():
-        shutil.copytree(tmp_path / "place", kept)
-    for number in range(1, 1000):
-        child = os.fork()
-        if not child:
-            try:
-                stopped_at(number, tmp_path / "place", lambda: os.kill(os.getpid(), signal.SIGKILL), operation)
-                os._exit(0)
-            except BaseException:
-                os._exit(1)
-        status = os.waitpid(child, 0)[1]
-        whole()
-        if status == 0:
-            break
-        assert status == signal.SIGKILL
-        shutil.rmtree(tmp_path / "place", ignore_errors=True)
-        if kept.exists():
-            shutil.copytree(kept, tmp_path / "place")
-    assert number > 5
+    place = tmp_path / "place"
+    run, whole = OPERATIONS[name](place / "there")
+    assert faults.killed_everywhere(place, (run, whole)) > 8
+    if name != "export":
+        run()
+    whole()
+    assert [path for path in place.rglob(f"{files.UNFINISHED}*") if path.name != "there"] == []
 
 
-@pytest.mark.parametrize("act", [no_room, read_only])
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", faults.DISK, ids=errno.errorcode.get)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_error_at_every_file_operation(name: str, act: Callable[[], None], tmp_path: Path) -> None:
-    operation, whole = OPERATIONS[name](tmp_path / "place" / "there")
-    for number in range(1, 1000):
-        line = ""
-        try:
-            happened = stopped_at(number, tmp_path / "place", act, operation)
-        except errors.RRZooError as problem:
-            happened, line = True, str(problem)
-        assert "\n" not in line
-        whole()
-        if not happened:
-            break
-        if name == "export":
-            shutil.rmtree(tmp_path / "place", ignore_errors=True)
-    assert number > 5
+def test_an_error_at_every_file_operation(name: str, problem: int, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    operation = OPERATIONS[name](place / "there")
+    assert faults.refused_everywhere(place, operation, problem) > 8
 
 
 def test_a_damaged_checkpoint_names_the_one_before(tmp_path: Path) -> None:
@@ -181,10 +162,11 @@ def test_a_damaged_checkpoint_names_the_one_before(tmp_path: Path) -> None:
     (run / checkpoint.CHECKPOINT).write_bytes(b"damaged")
     recipe = Recipe("conv4", "none", 8, views=2, batch_size=4, epochs=3, loss="bce")
     step = TrainStep(pretext.create(recipe, backbones.create("conv4"), figures()), figures(), fast=False)
-    with pytest.raises(
-        errors.TrainingError, match=r"The one before it can, of epoch 2: .* with --resume, after: mv"
-    ) as caught:
-        checkpoint.load(run, step)
+    for read in (lambda: checkpoint.recipe_of(run), lambda: checkpoint.load(run, step)):
+        with pytest.raises(
+            errors.TrainingError, match=r"The one before it can, of epoch 2: .* with --resume, after: mv"
+        ) as caught:
+            read()
     assert os.system(str(caught.value).rpartition("after: ")[2]) == 0
     assert checkpoint.load(run, step)[0] == 2
     (run / checkpoint.CHECKPOINT).write_bytes(b"damaged")

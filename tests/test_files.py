@@ -1,5 +1,6 @@
 """Files are written whole or not at all."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -93,3 +94,51 @@ except BlockingIOError:
     with files.lock(tmp_path / "lock"):
         assert subprocess.check_output(command, env=environment, text=True) == "held\n"
     assert subprocess.check_output(command, env=environment, text=True) == "got it\n"
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from safetensors.torch import save_file
+import torch
+from rrzoo import files
+folder = Path(sys.argv[1])
+with files.new_file(folder / "f") as file, files.new_folder(folder / "g") as made:
+    save_file({"a": torch.ones(3)}, file)
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("ending", ["killed", "finished"])
+def test_only_what_nobody_writes_any_more_is_removed(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "whole").write_text("x")
+    (tmp_path / f"{files.UNFINISHED}link").symlink_to(tmp_path.parent)
+    command = [sys.executable, "-c", WRITING, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        before = names(tmp_path)
+        files.remove_abandoned(tmp_path)
+        assert names(tmp_path) == before
+        assert len(before) == 4
+        if ending == "killed":
+            process.kill()
+        process.communicate()
+    files.remove_abandoned(tmp_path)
+    made = [] if ending == "killed" else ["f", "g"]
+    assert names(tmp_path) == [f"{files.UNFINISHED}link", *made, "whole"]
+
+
+def test_without_locks_everything_is_written_and_nothing_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    files.write(tmp_path / "f", "x")
+    (tmp_path / f"{files.UNFINISHED}g").mkdir()
+    files.remove_abandoned(tmp_path)
+    assert names(tmp_path) == [f"{files.UNFINISHED}g", "f"]

@@ -12,8 +12,8 @@ import rrzoo
 PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors", "environment", "files", "progress"},
-    {"records"},
-    {"config", "optimisers", "backbones", "images"},
+    {"records", "ranks"},
+    {"config", "devices", "optimisers", "backbones", "images"},
     {"kernels"},
     {"features", "recogniser", "views", "relation", "weights"},
     {"datasets"},
@@ -84,7 +84,7 @@ def test_one_file_names_timm() -> None:
 
 def test_one_file_names_the_library_behind_the_galleries() -> None:
     users = [path for path in modules()["gallery"] if any(i.split(".")[0] == "faiss" for i in imports(path))]
-    assert users == [PACKAGE / "gallery" / "backends" / "faiss_flat.py"]
+    assert users == [PACKAGE / "gallery" / "backends" / "faiss_index.py"]
 
 
 def run(code: str) -> str:

@@ -1,5 +1,6 @@
-"""Several processes at once: forked workers of one that has a model loaded, indexers of one folder, and a reader."""
+"""Several processes at once: forked workers of one that has a model loaded, and those that write to one place."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from PIL import Image
 
 import rrzoo
 from conftest import REPOSITORY, run_python, smooth_image
+from rrzoo.datasets import cache
+from rrzoo.store import model_folder
+from rrzoo.store.load import load
 
 FORK = """
 import os, signal
@@ -68,3 +72,91 @@ def test_two_indexers_and_a_reader(model: rrzoo.Model, tmp_path: Path, random: n
         assert writer.returncode == 0
     assert reads > 10
     assert sum(path.name.startswith("features") for path in saved.iterdir()) == 1
+
+
+START = """
+import sys, time
+from pathlib import Path
+import rrzoo
+from rrzoo import errors
+from rrzoo.store.load import load
+from rrzoo.store.save import save
+model = load(Path({old!r}))
+place, go = Path(sys.argv[1]), Path(sys.argv[2])
+print("ready", flush=True)
+while not go.exists():
+    time.sleep(0.005)
+try:
+    {what}
+    print("done", flush=True)
+except errors.RRZooError as problem:
+    print(problem, flush=True)
+"""
+OLD = REPOSITORY / "tests" / "fixtures" / "0.1.0" / "conv4-cifar10-relation"
+
+
+def at_once(what: str, place: Path, count: int) -> list[str]:
+    """Run code in some processes, all starting at the same time; return the line that each says at its end."""
+    place.parent.mkdir(exist_ok=True)
+    go = place.with_name("go")
+    command = [sys.executable, "-c", START.format(old=str(OLD), what=what), str(place), str(go)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_WAIT_POLICY": "passive"}
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    ends = []
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        go.touch()
+        for process in processes:
+            out, complaints = process.communicate(timeout=200)
+            assert (process.returncode, complaints) == (0, "")
+            ends.append(out.strip())
+    finally:
+        for process in processes:
+            process.kill()
+        go.unlink(missing_ok=True)
+    return ends
+
+
+@pytest.mark.slow
+def test_exports_of_one_name(tmp_path: Path) -> None:
+    """One writes the folder; the others say that it is there, and leave nothing behind."""
+    for number in range(3):
+        place = tmp_path / "zoo" / str(number)
+        ends = at_once("save(model, place)", place, 3)
+        assert ends.count("done") == 1
+        others = [end for end in ends if end != "done"]
+        assert others == [f"{place} is already there: move it away, or export to another place"] * 2
+        assert model_folder.altered(place) == []
+    assert sorted(path.name for path in (tmp_path / "zoo").iterdir()) == ["0", "1", "2"]
+
+
+@pytest.mark.slow
+def test_indexers_of_one_folder(tmp_path: Path, random: np.random.Generator) -> None:
+    """They don't mix what they write, also where each goes on from what the others have left unfinished."""
+    photos, saved = tmp_path / "photos", tmp_path / "g"
+    photos.mkdir()
+    for number in range(40):
+        Image.fromarray(smooth_image(random, 40, 50)).save(photos / f"{number:02}.png")
+    ends = at_once(f"rrzoo.Gallery.index_folder(model, {str(photos)!r}, place)", saved, 3)
+    assert "done" in ends
+    assert all(end == "done" or "another process is writing" in end for end in ends)
+    gallery = rrzoo.Gallery.load(load(OLD), saved)
+    assert list(gallery.sources) == [f"{number:02}.png" for number in range(40)]
+    assert [path.name for path in saved.rglob("*") if "unfinished" in path.name] == []
+
+
+@pytest.mark.slow
+def test_decoders_of_one_folder(tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RRZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "photos").mkdir()
+    for number in range(40):
+        Image.fromarray(smooth_image(random, 40, 50)).save(tmp_path / "photos" / f"{number:02}.png")
+    what = "from rrzoo import datasets; assert len(datasets.load(f'dir:{place}')) == 40"
+    assert at_once(what, tmp_path / "photos", 3) == ["done"] * 3
+    (entry,) = (tmp_path / "cache").iterdir()
+    assert cache._open(entry) is not None

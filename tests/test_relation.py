@@ -164,6 +164,17 @@ def test_training_on_a_cpu_goes_through_the_kernel(monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("aggregation", relation.AGGREGATIONS)
+def test_all_pairs_are_each_pair_in_both_orders(aggregation: str) -> None:
+    head = make_head(3, aggregation).eval()
+    left, right = torch.randn(relation.ROWS + 5, 3), torch.randn(7, 3)
+    with torch.no_grad():
+        head.bn1.running_mean.normal_()
+        found = head.score_all(left, right)
+        expected = [[float(head(a[None], b[None]) + head(b[None], a[None])) / 2 for b in right] for a in left]
+    torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("views", [2, 3, 9, 20])
 @pytest.mark.parametrize("batch", [2, 3, 5, 64])
 def test_no_negative_pair_is_of_one_image(views, batch):

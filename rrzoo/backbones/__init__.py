@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 from rrzoo import errors
 from rrzoo.backbones.backbone import SMALLEST_INPUT, Backbone
-from rrzoo.backbones.borrowed import PREFIX, BorrowedBackbone, Preparation, is_borrowed, preparation
+from rrzoo.backbones.borrowed import (
+    PREFIX,
+    TORCHVISION,
+    BorrowedBackbone,
+    Preparation,
+    is_borrowed,
+    of_torchvision,
+    preparation,
+)
 from rrzoo.backbones.small import Conv4, SmallResNet
 from rrzoo.backbones.torchvision_resnets import TorchvisionResNet
 
@@ -44,6 +52,8 @@ def check_name(name: str) -> None:
     """
     if is_borrowed(name):
         preparation(name)
+    elif name.startswith(TORCHVISION):
+        raise errors.ArgumentError(f"{name:.80}: torchvision's weights are borrowed from timm: {of_torchvision(name)}")
     elif name not in BACKBONES:
         raise errors.ArgumentError(
             f"no backbone is called {name!r}: {errors.choices(name, BACKBONES)}, or timm: and a name of timm's"

@@ -20,6 +20,7 @@ from rrzoo.backbones import folding
 from rrzoo.backbones.backbone import Backbone
 
 PREFIX = "timm:"
+TORCHVISION = "torchvision:"  # what a name may begin with that people try: timm has the same weights
 OLDEST = (1, 0, 9)  # version of timm, the first that says how large features are before the classifier
 MOST_PIXELS = 1024  # side of the pictures that it may take
 
@@ -197,6 +198,17 @@ def preparation(name: str) -> Preparation:
 def is_borrowed(name: str) -> bool:
     """Say whether a backbone's name is one of timm's."""
     return name.startswith(PREFIX)
+
+
+def of_torchvision(name: str) -> str:
+    """Say under which of timm's names the weights of torchvision are that "torchvision:NAME" asks for."""
+    architecture = name.removeprefix(TORCHVISION)
+    known = [one for one in _timm().list_pretrained() if one.partition(".")[2].startswith("tv")]
+    found = [one for one in known if one.partition(".")[0] == architecture]
+    close = found or difflib.get_close_matches(architecture, known, cutoff=0.5)
+    if close:
+        return f"write {' or '.join(PREFIX + one for one in close)}"
+    return "timm has none of that name; to list: python -c 'import timm; print(timm.list_pretrained())'"
 
 
 def _look_up(name: str) -> tuple[ModuleType, str, dict[str, Any]]:

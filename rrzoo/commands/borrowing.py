@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from rrzoo import backbones, datasets, errors, hub, training, weights
+from rrzoo import backbones, datasets, environment, errors, features, hub, ranks, training, weights
+from rrzoo.commands import computing
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
 
@@ -41,6 +42,7 @@ def recipe_of(backbone: str, dataset: str | None) -> Recipe:
     Raises:
         errors.ArgumentError: the backbone is not one of timm's, or no data set is named.
     """
+    backbones.check_name(backbone)
     if not backbones.is_borrowed(backbone):
         raise errors.ArgumentError(f"{backbone!r} is not borrowed: write timm: and a name of timm's")
     known = backbones.preparation(backbone)
@@ -116,16 +118,48 @@ def take(chosen: Recipe, given: str | None) -> tuple[backbones.BorrowedBackbone,
 
 def describe(chosen: Recipe, record: BorrowedWeights, backbone: backbones.Backbone, pictures: int) -> str:
     """Say whose weights these are, what their licence forbids, and how much room and time the run takes."""
-    learnt = f", trained on {record.data}" if record.data else ""
-    lines = [
-        f"backbone {chosen.backbone}: weights of {record.source}{learnt}; licence {record.licence or 'not stated'}"
-    ]
-    if chosen.weights is not None and (warning := weights.restriction(record.licence)):
-        lines.append(f"NOTE: of these weights, {warning}")
+    lines = [f"backbone {chosen.backbone}: {record.source}"]
+    if chosen.weights is not None:
+        learnt = f", trained on {record.data}" if record.data else ""
+        lines[0] = (
+            f"backbone {chosen.backbone}: weights of {record.source}{learnt}; licence {record.licence or 'not stated'}"
+        )
+        if warning := weights.restriction(record.licence):
+            lines.append(f"NOTE: of these weights, {warning}")
+    if chosen.freeze == "none":
+        lines.append(f"memory that a step takes: about {step_bytes(chosen, backbone) / 1e9:.1f} GB")
     if chosen.freeze == "all":
         size = training.bytes_of(chosen, backbone, pictures) / 1e6
         lines.append(f"features of {chosen.views} views of {pictures:,} pictures: {size:,.0f} MB on disk meanwhile")
     return "\n".join(lines)
+
+
+def step_bytes(chosen: Recipe, backbone: backbones.Backbone) -> int:
+    """Return about how many bytes a step keeps of its views where all of the backbone learns.
+
+    Raises:
+        errors.ArgumentError: that is more than this machine has, which would end it without a word.
+    """
+    kept = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
+    with features.eval_mode(backbone), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = backbone(torch.zeros(1, 3, chosen.image_size, chosen.image_size))
+    for parameter in backbone.parameters():
+        kept.pop(parameter.data_ptr(), None)
+    del result
+    needed = sum(kept.values()) * chosen.views * chosen.batch_size
+    physical = environment.memory()
+    if needed > physical and not torch.cuda.is_available():
+        raise errors.ArgumentError(
+            f"a step of {chosen.views} views of {chosen.batch_size} pictures of {chosen.image_size} px takes about "
+            f"{needed / 1e9:.0f} GB of memory, and this machine has {physical / 1e9:.0f}: take fewer --views, a "
+            "smaller --batch-size or --image-size, or let the backbone stay as it is with --freeze all"
+        )
+    return needed
 
 
 def pretrain(
@@ -138,16 +172,22 @@ def pretrain(
 
     Raises:
         errors.TrainingError: `resume`, where the backbone is frozen.
+        errors.ArgumentError: several ranks, there.
     """
+    device = computing.device(options)
     if resume and chosen.freeze == "all":
         raise errors.TrainingError("a head on a frozen backbone learns in one go: start without --resume")
+    if chosen.freeze == "all" and ranks.this().count > 1:
+        raise errors.ArgumentError("a head on a frozen backbone learns in one process: start without torchrun")
+    if chosen.freeze == "all" and not device.is_cpu:
+        print("a frozen backbone's features are computed on the CPU", flush=True)
     backbone, record = take(chosen, options.weights)
     backbone.check(chosen.image_size)
     print(describe(chosen, record, backbone, len(images)), flush=True)
     (red, green, blue), (red_std, green_std, blue_std) = record.mean, record.std
     images = dataclasses.replace(images, mean=(red, green, blue), std=(red_std, green_std, blue_std))
     if chosen.freeze == "none":
-        pretrained = training.pretrain(chosen, images, run, resume, options.minutes, backbone)
+        pretrained = training.pretrain(chosen, images, run, resume, options.minutes, backbone, device)
     else:
         pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes)
         print(held_out(report))
@@ -167,10 +207,18 @@ def estimate(chosen: Recipe) -> float:
 
 
 def held_out(report: training.HeldOut) -> str:
-    """Say how well the head does on pictures that it has not learnt from."""
+    """Say how well the head does on pictures that it has not learnt from, and that cosine does better where it does."""
+    lines = [f"on {report.pictures:,} held-out pictures: {_figures(report)}"]
+    if report.cosine is not None:
+        lines.append(f"cosine of the same features, for comparison: {_figures(report.cosine)}")
+        if report.cosine.auc_same_image >= report.auc_same_image:
+            lines.append("NOTE: the head does no better than cosine: go by cosine, or let it learn from more pictures")
+    return "\n".join(lines)
+
+
+def _figures(report: training.HeldOut) -> str:
     same_class = "" if report.auc_same_class is None else f", same class {report.auc_same_class:.3f}"
     return (
-        f"on {report.pictures:,} held-out pictures: area under ROC, same picture {report.auc_same_image:.3f}"
-        f"{same_class}; views found at one false alarm in 1,000: {report.recall_1e_3:.1%}, in 10,000: "
-        f"{report.recall_1e_4:.1%}"
+        f"area under ROC, same picture {report.auc_same_image:.3f}{same_class}; views found at one false alarm in "
+        f"1,000: {report.recall_1e_3:.1%}, in 10,000: {report.recall_1e_4:.1%}"
     )

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from rrzoo import errors
-from rrzoo.commands import starting
+from rrzoo.commands import computing, starting
 
 STOPPED = "nothing was kept"
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address to serve on (127.0.0.1; 0.0.0.0: all networks)")
     parser.add_argument("--port", metavar="N", type=int, default=7860, help="port to serve on (7860)")
+    computing.add_arguments(parser)
     parser.add_argument("--mcp", action="store_true", help="serve search, classify, relate and embed as MCP tools, too")
 
 
@@ -35,14 +36,16 @@ def run(options: argparse.Namespace) -> None:
     with starting():
         import torch
 
-        from rrzoo import zoo
+        from rrzoo import environment, zoo
         from rrzoo.demo import uploads
         from rrzoo.gallery import Gallery
         from rrzoo.model import Model
 
+        device = computing.device(options).where
+
         @functools.cache  # loaded once, shared by all visitors
         def load(name: str) -> tuple[Model, Gallery]:
-            model = zoo.load(name)
+            model = zoo.load(name, device)
             return model, zoo.open_gallery(model, options.gallery) if options.gallery else model.gallery()
 
         default = options.model or zoo.best_model()
@@ -56,4 +59,5 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
         blocks = page.build(default, load)
         door = page.protect(blocks, folder, options.mcp)
+        environment.share_memory()
     page.serve(door, options.host, options.port)

@@ -16,9 +16,11 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from rrzoo import datasets, errors, zoo
+from rrzoo import datasets, devices, errors, zoo
+from rrzoo.commands import computing
 from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation
+from rrzoo.devices import Device
 from rrzoo.evaluation import measure, own_probe, report
 from rrzoo.evaluation.unknown import pictures as unknown_pictures
 from rrzoo.model import Model
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fine-tune", action="store_true", help="fine-tune, too: minutes for a Conv4, hours for a ResNet"
     )
+    computing.add_arguments(parser)
     parser.add_argument("--table", action="store_true", help="measure nothing, print what was measured")
 
 
@@ -61,15 +64,16 @@ def run(options: argparse.Namespace) -> None:
     if options.table:
         print(table(options.names))
         return
+    device = computing.device(options)
     for name in options.names:
-        print(evaluate(name, options.dataset, options.data, options.fine_tune))
+        print(evaluate(name, options.dataset, options.data, options.fine_tune, device))
 
 
-def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool) -> str:
+def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool, device: Device = devices.CPU) -> str:
     """Measure a model, keep the figures in its folder, and return them as lines."""
     folder = zoo.find(name)
     evaluation_file.check(folder)
-    model = load_model(folder)
+    model = load_model(folder, device.where)
     train, test = load(model, dataset, root)
     unknown = {}
     if model.recogniser and own_probe.is_of(model, test):

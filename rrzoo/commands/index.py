@@ -7,17 +7,22 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rrzoo import datasets, errors, zoo
+from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, shelf
+from rrzoo.gallery import Gallery, remote, shelf
 from rrzoo.model import Model
 
+SOURCES = (
+    "a folder of images; a data set (rrzoo data); or, with rrzoo[remote], s3://BUCKET/PREFIX and other addresses, "
+    "WebDataset's shards (.tar) and Parquet tables"
+)
 STOPPED = "the same command goes on from what is whole"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a data set (rrzoo data), or a folder of images")
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help=SOURCES)
     parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
@@ -29,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="leave out files and folders of this name, or path within the folder, such as '*.gif'; may be repeated",
     )
+    computing.add_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
     parser.add_argument("--list", action="store_true", help="list the galleries that are there")
     parser.add_argument("--remove", metavar="GALLERY", help="remove a gallery of the model; the pictures stay")
@@ -48,8 +54,10 @@ def run(options: argparse.Namespace) -> None:
         return
     if not options.source:
         raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
-    model, begun = zoo.load(options.model), time.perf_counter()
-    is_folder = options.source not in datasets.names() and Path(options.source).is_dir()
+    model, begun = zoo.load(options.model, computing.device(options).where), time.perf_counter()
+    is_folder = options.source not in datasets.names() and (
+        Path(options.source).is_dir() or remote.is_remote(options.source)
+    )
     gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -67,11 +75,10 @@ def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str,
     """Index a folder; return its gallery, the gallery's name and folder, and the bar."""
     if options.split:
         raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
-    source = Path(options.source)
-    name = shelf.name_for(zoo.gallery_folder(options.model, ""), source)
+    name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(model, source, folder, resumer(bar), options.strict, options.exclude)
+        gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), options.strict, options.exclude)
     return gallery, name, folder, bar
 
 

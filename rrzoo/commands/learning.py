@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rrzoo import backbones, datasets, errors, training, zoo
-from rrzoo.commands import borrowing
+from rrzoo import backbones, datasets, errors, ranks, training, zoo
+from rrzoo.commands import borrowing, computing
 from rrzoo.commands.planning import describe
 from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation, Recipe
@@ -98,22 +98,28 @@ def of_folder(chosen: Recipe, images: Dataset, test: Dataset) -> Material:
 def learn(name: str, chosen: Recipe, material: Material, root: Path, resume: bool, options: argparse.Namespace) -> None:
     """Pre-train, measure, and write the model folder below `root`; say what is done, and how good it is."""
     images, labelled, test = material.images, material.labelled, material.test
+    device = computing.device(options)
     folder, unfinished = root / name, root / ".runs" / name
     unknown = unknown_pictures(labelled.classes, labelled.name, options.data, decoding) if labelled else {}
-    print(describe(name, chosen, images, labelled), f"log and checkpoints: {unfinished}", sep="\n", flush=True)
+    print(describe(name, chosen, images, labelled), flush=True)
+    print(f"log and checkpoints: {unfinished}; computing on {device.name}", flush=True)
     if backbones.is_borrowed(chosen.backbone):
         pretrained, images = borrowing.pretrain(chosen, images, unfinished, resume, options)
     else:
-        pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes)
+        pretrained = training.pretrain(chosen, images, unfinished, resume, options.minutes, device=device)
+    if not ranks.this().first:
+        return
     kept = dataclasses.replace(chosen, dataset=short_name(chosen.dataset))
     if labelled is None:
         print(f"measuring on {len(test):,} held-out pictures, without labels ...", flush=True)
-        without_labels = export_unlabelled(name, kept, pretrained, images, test, folder)[1]
+        without_labels = export_unlabelled(name, kept, pretrained, images, test, folder, device)[1]
         run_log.log(unfinished, event="evaluation", **dataclasses.asdict(without_labels))
         print("\n".join(f"  {what}: {value}" for what, value in report.without_labels(without_labels).items()))
     else:
         print("measuring: linear probe, nearest neighbours, relation scores, and the same for what was not trained ...")
-        model = export(name, kept, pretrained, labelled, test, folder, pretraining=images, unknown=unknown)
+        model = export(
+            name, kept, pretrained, labelled, test, folder, pretraining=images, unknown=unknown, device=device
+        )
         measured = model.evaluation
         assert measured is not None  # export measures
         run_log.log(unfinished, event="evaluation", **dataclasses.asdict(measured))

@@ -2,21 +2,18 @@
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from rrzoo import backbones, pretext, training
-from rrzoo.commands import borrowing
+from rrzoo import training
+from rrzoo.commands import borrowing, computing
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.datasets.mapped import Selection
 from rrzoo.training import checkpoint
 
 SHARE = 0.95  # of the time that is planned for: a machine may be slower later on
-STEPS = 3  # that are timed
 
 
 def that_fit(chosen: Recipe, images: Dataset, run: Path, options: argparse.Namespace) -> tuple[Recipe, Dataset]:
@@ -33,7 +30,7 @@ def that_fit(chosen: Recipe, images: Dataset, run: Path, options: argparse.Names
         return dataclasses.replace(chosen, epochs=checkpoint.recipe_of(run).epochs), images
     if options.epochs is not None:
         return chosen, images
-    steps = max(1, int(seconds / seconds_of_step(chosen, images)))
+    steps = max(1, int(seconds / training.seconds_of_step(chosen, images, computing.device(options))))
     of_epoch = len(images) // chosen.batch_size
     if steps < of_epoch:
         return dataclasses.replace(chosen, epochs=1), some_of(images, steps * chosen.batch_size)
@@ -48,14 +45,3 @@ def some_of(images: Dataset, most: int) -> Dataset:
     rows = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
     labels = None if images.labels is None else images.labels[rows]
     return dataclasses.replace(images, images=Selection(images.images, rows), labels=labels)
-
-
-def seconds_of_step(chosen: Recipe, images: Dataset) -> float:
-    """Return how many seconds a step takes here; the first one, which may compile, is left out."""
-    with torch.random.fork_rng(devices=[]):
-        step = training.TrainStep(pretext.create(chosen, backbones.create(chosen.backbone), images), images)
-        step(0, np.arange(chosen.batch_size))
-        begun = time.perf_counter()
-        for _ in range(STEPS):
-            step(0, np.arange(chosen.batch_size))
-    return (time.perf_counter() - begun) / STEPS

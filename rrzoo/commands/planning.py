@@ -5,12 +5,14 @@ import time
 
 import numpy as np
 
-from rrzoo import backbones, datasets, pretext, training
+from rrzoo import backbones, datasets, devices, pretext, training
 from rrzoo.commands import borrowing
 from rrzoo.config import Recipe
 from rrzoo.datasets.catalogue import CATALOGUE
+from rrzoo.devices import Device
 from rrzoo.images import to_square
 from rrzoo.recipes import RECIPES
+from rrzoo.training import costs
 
 
 def images_of(chosen: Recipe) -> int:
@@ -20,17 +22,17 @@ def images_of(chosen: Recipe) -> int:
     return known or len(datasets.load(chosen.dataset, chosen.split))
 
 
-def estimate(chosen: Recipe) -> float:
+def estimate(chosen: Recipe, device: Device = devices.CPU) -> float:
     """Return about how many seconds training takes on this machine, from two steps on clay figures.
 
-    Backbones other than Conv4 take steps of few views, not compiled: an upper bound, and memory stays small.
+    On a CPU, backbones other than Conv4 take steps of few views, not compiled: an upper bound, and memory stays small.
     """
     if not chosen.epochs:
         return 0.0
     if chosen.freeze == "all":
         return borrowing.estimate(chosen) * images_of(chosen)
     few = chosen
-    if chosen.backbone != "conv4":
+    if chosen.backbone != "conv4" and device.is_cpu:
         few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)
     figures = datasets.load("clay10", "test")
     figures = dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size))
@@ -38,14 +40,36 @@ def estimate(chosen: Recipe) -> float:
     begun = time.perf_counter()
     task.start_epoch(0, figures)
     beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image
-    step = training.TrainStep(task, figures, fast=few is chosen)
+    step = training.TrainStep(task, figures, fast=few is chosen, device=device)
     batch = np.arange(few.batch_size)
-    step(0, batch)  # compiles
+    step(0, batch)[0].item()  # compiles
     begun = time.perf_counter()
     for _ in range(2):
-        step(0, batch)
+        loss, _ = step(0, batch)
+    loss.item()  # a GPU is done only now
     view = (time.perf_counter() - begun) / 2 / (few.batch_size * few.views)
     return chosen.epochs * images_of(chosen) * (view * chosen.views + beginning)
+
+
+def costs_of(chosen: Recipe) -> list[str]:
+    """Say what a recipe costs wherever it is trained, and about how long it takes on some GPUs."""
+    if not chosen.epochs or chosen.freeze == "all":
+        return []
+    figures = datasets.load("clay10", "test")
+    counted = costs.count(chosen, dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size)))
+    views = chosen.epochs * images_of(chosen) * chosen.views
+    hours = ", ".join(
+        f"{gpu.name} {duration(max(60, views / counted.views_per_second(gpu)))}"
+        + (" (a step does not fit)" if counted.memory(gpu.bfloat16) > costs.ROOM * gpu.memory else "")
+        for gpu in costs.GPUS
+    )
+    return [
+        f"  views: {views / 1e6:,.1f} million of {chosen.image_size} px, {counted.flops / counted.views / 1e9:.3f} "
+        "GFLOP each, forward and backward",
+        f"  memory of a step on a GPU: {counted.memory(True) / 1e9:.2f} GB in bfloat16, "
+        f"{counted.memory(False) / 1e9:.2f} GB in float32",
+        f"  estimated, not measured, on one GPU: {hours}",
+    ]
 
 
 def duration(seconds: float) -> str:

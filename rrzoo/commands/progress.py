@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -44,16 +45,16 @@ def resumer(bar: tqdm) -> OnProgress:
     return resume
 
 
-def print_skipped(skipped: Sequence[str]) -> None:
-    """Say how many images were left out, if any were, and which."""
+def print_skipped(skipped: Sequence[str], file: TextIO | None = None) -> None:
+    """Say how many images were left out, if any were, and which: on `file`, or else the standard output."""
     if skipped:
-        print(f"{len(skipped):,} images could not be read and are left out:")
-        print_some(skipped)
+        print(f"{len(skipped):,} images could not be read and are left out:", file=file)
+        print_some(skipped, file)
 
 
-def print_some(lines: Sequence[str]) -> None:
-    """Print lines, indented: the first of them, and how many more there are."""
+def print_some(lines: Sequence[str], file: TextIO | None = None) -> None:
+    """Print lines, indented: the first of them, and how many more there are; on `file`, or else the standard output."""
     for line in lines[:LISTED]:
-        print(f"  {printable(line)}")
+        print(f"  {printable(line)}", file=file)
     if len(lines) > LISTED:
-        print(f"  and {len(lines) - LISTED:,} more")
+        print(f"  and {len(lines) - LISTED:,} more", file=file)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from rrzoo import zoo
 from rrzoo.commands.printing import printable
-from rrzoo.commands.progress import image_bar, resumer
+from rrzoo.commands.progress import image_bar, print_skipped, print_some, resumer
 
 STOPPED = "the same command goes on from what is indexed"
 
@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> None:
     if options.gallery:
         with image_bar("indexing") as bar:
             gallery = zoo.open_gallery(model, options.gallery, resumer(bar))
+        print_skipped(gallery.skipped, sys.stderr)
+        print_some(gallery.notes, sys.stderr)
     else:
         gallery = model.gallery()
     (hits,) = gallery.search(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rrzoo import datasets, environment, errors, zoo
-from rrzoo.commands import borrowing, learning, own_pictures
-from rrzoo.commands.planning import duration, estimate, images_of, substituted
+from rrzoo import datasets, environment, errors, ranks, zoo
+from rrzoo.commands import borrowing, computing, learning, own_pictures
+from rrzoo.commands.planning import costs_of, duration, estimate, images_of, substituted
 from rrzoo.config import Recipe
 from rrzoo.recipes import RECIPES, check, recipe
 from rrzoo.training import checkpoint
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zoo", metavar="DIR", type=Path, help="folder to export to ($RRZOO_ZOO, or ./zoo)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     parser.add_argument("--minutes", metavar="N", type=float, default=float("inf"), help="epochs that fit in N minutes")
+    computing.add_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be trained, and how long it takes")
     recipe_options = parser.add_argument_group("instead of what the recipe says")
     recipe_options.add_argument("--epochs", metavar="N", type=int, help="passes over the images")
@@ -58,7 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train and export one model, or all; or only say what that would take."""
+    """Train and export one model, or all; or only say what that would take. Several ranks train one model together."""
+    several = ranks.announced().count > 1
+    if several and (options.name is None or options.images is not None or options.dry_run):
+        raise errors.ArgumentError("several ranks train one model of a NAME: without it, and for the rest, start one")
+    with computing.together(options):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     if options.images is not None:
         own_pictures.train(options)
         return
@@ -81,7 +90,8 @@ def build_zoo(options: argparse.Namespace) -> None:
     there = [name for name in RECIPES if (root / name).exists()]
     print(f"in {root} already: {', '.join(there) or 'none'}")
     names = [name for name in RECIPES if name not in there]
-    seconds = {name: estimate(changed(name, options)) for name in tqdm(names, "measuring steps", leave=False)}
+    device = computing.device(options)
+    seconds = {name: estimate(changed(name, options), device) for name in tqdm(names, "measuring steps", leave=False)}
     names.sort(key=lambda name: seconds[name])
     print(plan(names, options, seconds))
     if options.dry_run:
@@ -137,12 +147,16 @@ def at_hand(chosen: Recipe, root: Path | None) -> Recipe:
 def plan(names: list[str], options: argparse.Namespace, seconds: dict[str, float] | None = None) -> str:
     """Say of models what would be trained and how long that takes here."""
     chosen = {name: changed(name, options) for name in names}
-    seconds = seconds or {name: estimate(one) for name, one in chosen.items()}
-    lines = [f"to train on {environment.machine()}; estimates from a few steps each:"]
+    device = computing.device(options)
+    seconds = seconds or {name: estimate(one, device) for name, one in chosen.items()}
+    gpu = "" if device.is_cpu else device.name
+    lines = [f"to train on {environment.machine(gpu)}; estimates from a few steps each:"]
     lines += [f"  {note}" for name, one in chosen.items() if (note := substituted(name, one))]
     for name, one in chosen.items():
         count = f"{one.epochs} epochs of {images_of(one):,} images"
         lines.append(f"  {name:<28}{count:<32}{f'K = {one.views}':<8}{duration(seconds[name]):>10}")
     if len(names) > 1:
         lines.append(f"  {'in all':<68}{duration(sum(seconds.values())):>10}")
+    else:
+        lines += [line for one in chosen.values() for line in costs_of(one)]
     return "\n".join(lines)

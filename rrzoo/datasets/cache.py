@@ -5,10 +5,8 @@ and renamed when whole, so a crash leaves none, and processes that decode at onc
 holds a hash of the files' paths, sizes and times: what changed is decoded anew, and the old entry removed.
 """
 
-import contextlib
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +15,11 @@ import numpy as np
 from rrzoo import errors, images
 from rrzoo.datasets.dataset import Decoding, cache_root, measure
 from rrzoo.datasets.mapped import MappedImages, MixedImages, by_size
-from rrzoo.files import UNFINISHED, new_folder, sha256
+from rrzoo.files import new_folder, remove_abandoned, sha256
 
 PIXELS = "pixels.bin"
 ENTRY = "entry.json"
 FORMAT = 2  # of an entry; what older code wrote is not looked at
-ABANDONED = 3600  # seconds without a write after which an unfinished entry is taken for a crashed process's
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,10 @@ def _open(entry: Path) -> Decoded | None:
         sizes = [(height, width) for height, width, count in known["sizes"] for _ in range(count)]
         if sum(height * width * 3 for height, width in sizes) != (entry / PIXELS).stat().st_size:
             return None
+        pixels = by_size(entry / PIXELS, sizes)
     except (OSError, ValueError, KeyError):
         return None
     kept = np.delete(np.arange(known["files"]), known["skipped_rows"])
-    pixels = by_size(entry / PIXELS, sizes)
     return Decoded(pixels, kept, tuple(known["skipped"]), tuple(known["mean"]), tuple(known["std"]))
 
 
@@ -102,7 +99,7 @@ def _build(entry: Path, folder: Path, files: list[Path], how: Decoding, size: tu
     Raises:
         OSError: it can't be written, or another process has written it meanwhile.
     """
-    _remove_abandoned(entry.parent)
+    remove_abandoned(entry.parent)
     with new_folder(entry) as unfinished:
         sizes, skipped = _write_pixels(unfinished / PIXELS, files, how, size)
         if not sizes:
@@ -120,14 +117,6 @@ def _build(entry: Path, folder: Path, files: list[Path], how: Decoding, size: tu
         (unfinished / ENTRY).write_text(json.dumps(known))
         if entry.is_dir() and _open(entry) is None:
             shutil.rmtree(entry)  # cut short or changed since it was written
-
-
-def _remove_abandoned(place: Path) -> None:
-    """Remove what processes that crashed have left unfinished."""
-    for other in place.glob(f"{UNFINISHED}*"):
-        with contextlib.suppress(OSError):  # it was finished or removed meanwhile
-            if time.time() - max(path.stat().st_mtime for path in (other, *other.iterdir())) > ABANDONED:
-                shutil.rmtree(other, ignore_errors=True)
 
 
 def _write_pixels(

@@ -9,7 +9,6 @@ import os
 import shutil
 import ssl
 import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -174,20 +173,21 @@ def _verify(part: Path, url: str, archive: Archive) -> None:
 
 
 def _unpack(part: Path, archive: Archive, folder: Path) -> None:
-    unfinished = Path(tempfile.mkdtemp(prefix=files.UNFINISHED, dir=part.parent))
-    try:
-        if zipfile.is_zipfile(part):
-            with zipfile.ZipFile(part) as packed:
-                packed.extractall(unfinished)  # names that lead outside are made to stay inside
-        else:
-            with tarfile.open(part) as packed:
-                packed.extractall(unfinished, filter="data")  # refuses names that lead outside, links, devices
-        os.sync()  # once, as 120,000 files brought to the disk one by one would take minutes
-        (unfinished / archive.holds).rename(folder)
-    except UNPACKING as problem:
-        if isinstance(problem, OSError) and problem.errno in NO_ROOM:
-            raise
-        first = f"{problem}".splitlines()[0] if f"{problem}" else type(problem).__name__
-        raise errors.DownloadError(f"{part} can't be unpacked ({first:.200}): delete it and fetch it again") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    files.remove_abandoned(part.parent)
+    with files.scratch_folder(part) as unfinished:
+        try:
+            if zipfile.is_zipfile(part):
+                with zipfile.ZipFile(part) as packed:
+                    packed.extractall(unfinished)  # names that lead outside are made to stay inside
+            else:
+                with tarfile.open(part) as packed:
+                    packed.extractall(unfinished, filter="data")  # refuses names that lead outside, links, devices
+            os.sync()  # once, as 120,000 files brought to the disk one by one would take minutes
+            (unfinished / archive.holds).rename(folder)
+        except UNPACKING as problem:
+            if isinstance(problem, OSError) and problem.errno in NO_ROOM:
+                raise
+            first = f"{problem}".splitlines()[0] if f"{problem}" else type(problem).__name__
+            raise errors.DownloadError(
+                f"{part} can't be unpacked ({first:.200}): delete it and fetch it again"
+            ) from None

@@ -15,6 +15,11 @@ from rrzoo.demo import uploads
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+class Refusal(str):
+    """Why a picture can't be read, in a sentence."""
+
+
 # a click on a drawing's button sends the button's number
 SEND_INDEX = (
     "element.addEventListener('click', event => {const button = event.target.closest('button[data-index]'); "
@@ -37,6 +42,19 @@ def errors_as_toasts(function: Callable[P, T]) -> Callable[P, T]:
     return wrapper
 
 
+def refusing(read: Callable[P, T]) -> Callable[P, T | Refusal]:
+    """Return the refusal of a picture that can't be read in its place, to be shown where the answer would be."""
+
+    @functools.wraps(read)
+    def wrapper(*arguments: P.args, **named: P.kwargs) -> T | Refusal:
+        try:
+            return read(*arguments, **named)
+        except gr.Error as problem:
+            return Refusal(html.unescape(problem.message))
+
+    return wrapper
+
+
 @errors_as_toasts
 def read_upload(payload: ImageData | None) -> np.ndarray | None:
     """Return an uploaded picture as uint8 RGB (H, W, 3)."""
@@ -47,13 +65,15 @@ def read_upload(payload: ImageData | None) -> np.ndarray | None:
     return uploads.read(payload.path)
 
 
-def picture_input(label: str, elem_id: str, value: np.ndarray | None = None) -> gr.Image:
+def picture_input(
+    label: str, elem_id: str, value: np.ndarray | None = None, read: Callable[[ImageData | None], Any] = read_upload
+) -> gr.Image:
     """Return an upload that rrzoo reads itself: upright, whatever its format, one clear sentence where it can't."""
     component = gr.Image(
         value, label=label, elem_id=elem_id, height=250, sources=["upload", "clipboard", "webcam"], alt_text=label
     )
     # a subclass would do as well, but Gradio writes a stub file for each
-    component.preprocess = read_upload  # type: ignore[method-assign]
+    component.preprocess = read  # type: ignore[method-assign, assignment]
     return component
 
 

@@ -1,31 +1,21 @@
-"""What the tabs share: the models at hand, the search, and the clay figures."""
+"""What the tabs share: the models at hand, what is searched, and the examples."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.demo import drawing, relating
+from rrzoo.demo import about, drawing, relating
 from rrzoo.demo.components import clickable, clicked_index, errors_as_toasts
-from rrzoo.demo.examples import clay_gallery
-from rrzoo.gallery import Gallery, Hit
+from rrzoo.demo.examples import TRUCK, Example, clay_gallery
+from rrzoo.demo.query import HITS as HITS
+from rrzoo.demo.query import MOST_HITS as MOST_HITS
+from rrzoo.gallery import Gallery
 from rrzoo.model import Model
-
-HITS = 12
-MOST_HITS = 48
-
-
-def hits_grid(gallery: Gallery, hits: Sequence[Hit], name: str, by_relation: bool = False) -> str:
-    """Draw what a search found: each picture with its label and score, or what there is to say where it is absent."""
-    captions = []
-    for hit in hits:
-        score = f"relation {hit.relation:.2f}" if by_relation else f"{hit.score:.2f}"
-        source = f" · {hit.source}" if hit.thumbnail is None else ""
-        captions.append(f"{hit.label or hit.source} · {score}{source}")
-    absent = drawing.notice(gallery.no_pictures) if gallery.no_pictures else ""
-    return absent + drawing.grid([hit.thumbnail for hit in hits], captions, name)
 
 
 @dataclass(frozen=True)
@@ -37,17 +27,8 @@ class Context:
     model_choice: gr.Dropdown  # its value is a model's name
     figures: list[np.ndarray]  # clay figures, uint8 (96, 96, 3), one of each class and then others
     class_names: list[str]  # of the figures
-
-    def search(self, picture: np.ndarray, k: int, rerank: bool, model_name: str) -> list[Hit]:
-        """Find the pictures of a model's gallery that are most like this one, nearest first: k, or k best of 100.
-
-        Raises:
-            errors.ArgumentError: k is not 1 to 48, or the gallery can't re-rank and is asked to.
-        """
-        if not 1 <= k <= MOST_HITS:
-            raise errors.ArgumentError(f"k is {k}: ask for 1 to {MOST_HITS} results")
-        (hits,) = self.searched(model_name)[0].search(picture, int(k), rerank)
-        return hits
+    photographs: list[Example] = field(default_factory=list)  # and pictures of the gallery, that are offered
+    sources: str = ""  # of these, with their licence, as a sentence
 
     def searched(self, model_name: str) -> tuple[Gallery, str]:
         """Return what a visitor searches in: a model's gallery or, where its pictures are not at hand, clay figures.
@@ -59,18 +40,68 @@ class Context:
             return gallery, ""
         return clay_gallery(model), f"These are clay figures, since {gallery.no_pictures}"
 
-    def examples(self, target: gr.Image, elem_id: str) -> None:
-        """Offer the clay figures; a click puts one into `target`."""
-        gr.Markdown("Or choose a clay figure:", elem_classes=["hint", "examples"])
-        one_each = self.figures[: len(self.class_names)]
-        markup = drawing.grid(one_each, [f"clay {name}" for name in self.class_names], "Clay figures", small=True)
+    @property
+    def clay(self) -> list[Example]:
+        """The clay figures that are offered."""
+        return [
+            Example(f"clay-{name}", f"clay {name}", figure)
+            for name, figure in zip(self.class_names, self.figures, strict=False)
+        ]
 
-        def choose(event: gr.EventData) -> np.ndarray:
-            return one_each[clicked_index(event, one_each)]
+    def opening(self) -> Example:
+        """Return what the page opens with: a photograph, or a figure where what is searched are figures."""
+        among_figures = self.searched(self.default)[0].sources[0].startswith("clay10/")
+        return self.clay[TRUCK] if among_figures or not self.photographs else self.photographs[0]
 
-        grid = clickable(markup, elem_id)
+    def picture(self, key: str, model_name: str) -> np.ndarray:
+        """Return an example, or a picture of what a visitor searches in by its source, uint8 RGB (H, W, 3).
+
+        Raises:
+            errors.ArgumentError: there is none.
+        """
+        for example in (*self.photographs, *self.clay):
+            if example.key == key:
+                return example.picture
+        gallery, _ = self.searched(model_name)
+        if key not in gallery.sources:
+            raise errors.ArgumentError("the picture that this address names is not here: choose another")
+        return np.asarray(gallery.thumbnail(list(gallery.sources).index(key)))
+
+    def examples(self, target: gr.Image, elem_id: str, origin: gr.State | None = None) -> None:
+        """Offer photographs and clay figures; a click puts one into `target`, and its key into `origin`."""
+        if self.photographs:
+            gr.Markdown(f"Or click an example. {self.sources}", elem_classes=["hint", "examples"])
+            self._example_grid(target, f"{elem_id}-photographs", origin, self.photographs)
+        gr.Markdown("Or a clay figure:", elem_classes=["hint", "examples"])
+        self._example_grid(target, elem_id, origin, self.clay)
+
+    def _example_grid(self, target: gr.Image, elem_id: str, origin: gr.State | None, offered: list[Example]) -> None:
+        def choose(event: gr.EventData) -> Any:
+            example = offered[clicked_index(event, offered)]
+            return example.picture if origin is None else (example.picture, example.key)
+
+        pictures, names = [one.picture for one in offered], [one.name for one in offered]
+        grid = clickable(drawing.grid(pictures, names, "Examples", small=True), elem_id)
         grid.elem_classes.append("examples")
-        grid.click(errors_as_toasts(choose), None, target, api_visibility="private", show_progress="hidden")
+        outputs = target if origin is None else [target, origin]
+        grid.click(errors_as_toasts(choose), None, outputs, api_visibility="private", show_progress="hidden")
+
+    def other_choice(self, elem_id: str) -> gr.Dropdown:
+        """Offer a second model, whose answer is shown beside the first one's."""
+        models = about.model_choices()
+        return gr.Dropdown(
+            [("no other model", ""), *models],
+            value="",
+            label="Beside it, the answer of",
+            elem_id=elem_id,
+            elem_classes="examples",  # on a phone below the answer, too
+            visible=len(models) > 1,
+        )
+
+    def heading(self, model_name: str) -> str:
+        """Draw whose answer stands below, where two stand side by side."""
+        kind = about.kind(self.get_model(model_name)[0].config.training)
+        return f'<p class="whose"><strong>{html.escape(model_name)}</strong> {html.escape(kind)}</p>'
 
     def verdict(self, model_name: str, left: np.ndarray, right: np.ndarray) -> tuple[str, float]:
         """Return a drawing of the relation score of two pictures, and the score."""

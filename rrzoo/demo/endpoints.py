@@ -12,7 +12,7 @@ from gradio.data_classes import ImageData
 from rrzoo import errors
 from rrzoo.demo import relating, uploads
 from rrzoo.demo.components import errors_as_toasts, picture_input, read_upload
-from rrzoo.demo.context import HITS, MOST_HITS
+from rrzoo.demo.query import HITS, MOST_HITS
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 

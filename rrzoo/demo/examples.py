@@ -1,23 +1,75 @@
-"""The clay figures that the page opens with and offers."""
+"""What the page opens with and offers: photographs that come with Gradio, pictures of a gallery, and clay figures."""
 
 import functools
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from rrzoo import datasets
+from rrzoo import datasets, images
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 
-CLAY = "clay figures"
+CLAY = "clay figures and photographs"
 SHOWN = 250  # of them, where the pictures of a gallery are not at hand: few enough for their features to be computed
 HORSE, TRUCK = 6, 9  # places of the figures that the page opens with
+FIRST = (0, 1, 0, 0, 3, 0, 3, 1, 3, 3)  # of each class's figures the one that is offered: lite0-stl10 names it right
+PHOTOGRAPHS = {"cheetah": "cheetah1.jpg", "running cheetah": "cheetah.jpg", "lion": "lion.jpg", "tower": "tower.jpg"}
+OF_GALLERY = 6  # pictures of it that are offered
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture that is offered."""
+
+    key: str  # what an address calls it
+    name: str  # what it shows
+    picture: np.ndarray  # uint8 RGB (H, W, 3)
 
 
 def example_pictures() -> tuple[list[np.ndarray], list[str]]:
     """Return 40 clay figures, none of which is in the default gallery: one of each class, then others; the classes."""
     clay = datasets.load("clay10", "train")
     of_class = [np.flatnonzero(clay.labels == label) for label in range(len(clay.classes))]
-    return [clay.images[rows[place]] for place in (3, 0, 1, 2) for rows in of_class], list(clay.classes)
+    first = [rows[place] for rows, place in zip(of_class, FIRST, strict=True)]
+    others = [rows[place] for place in range(4) for rows, taken in zip(of_class, FIRST, strict=True) if place != taken]
+    return [clay.images[row] for row in (*first, *others)], list(clay.classes)
+
+
+def photographs() -> list[Example]:
+    """Return the photographs that the package gradio brings along; fewer, where it brings fewer."""
+    package = importlib.util.find_spec("gradio")
+    if package is None or not package.submodule_search_locations:
+        return []
+    folder = Path(package.submodule_search_locations[0]) / "media_assets" / "images"
+    found = {name: folder / file for name, file in PHOTOGRAPHS.items() if (folder / file).is_file()}
+    return [Example(name.replace(" ", "-"), name, images.read(path)) for name, path in found.items()]
+
+
+def of_gallery(gallery: Gallery) -> list[Example]:
+    """Return pictures of a gallery: the fourth last of some classes, which STL-10's probe has not seen; or any."""
+    if gallery.no_pictures:
+        return []
+    of_class = [np.flatnonzero(gallery.labels == label) for label in range(len(gallery.classes))]
+    rows = [int(rows[-4:][0]) for rows in of_class if len(rows)] or list(range(len(gallery)))
+    chosen = np.unique(np.linspace(0, len(rows) - 1, OF_GALLERY).round().astype(int))
+    return [
+        Example(
+            gallery.sources[row],
+            gallery.classes[gallery.labels[row]] if gallery.labels[row] >= 0 else gallery.sources[row],
+            np.asarray(gallery.thumbnail(row)),
+        )
+        for row in (rows[place] for place in chosen)
+    ]
+
+
+def offered(gallery: Gallery) -> tuple[list[Example], str]:
+    """Return photographs and pictures of a gallery that the page offers, and where they come from, as a sentence."""
+    brought, own = photographs(), of_gallery(gallery)
+    sources = [f"The first {len(brought)} come with the package gradio (Apache-2.0)"] if brought else []
+    sources += [f"the others are of {gallery.description or 'the gallery'}"] if brought and own else []
+    return brought + own, f"{', '.join(sources)}." if sources else ""
 
 
 def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
@@ -33,10 +85,13 @@ def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
 
 @functools.lru_cache(maxsize=8)
 def clay_gallery(model: Model) -> Gallery:
-    """Return clay figures of all classes as a gallery of a model."""
+    """Return clay figures of all classes, and the photographs, as a gallery of a model."""
     clay = datasets.load("clay10", "test")
     rows = np.arange(0, len(clay), len(clay) // SHOWN)
     labels = [clay.classes[label] for label in clay.require_labels()[rows]]
-    gallery = Gallery.from_images(model, list(clay.images[rows]), labels)
+    others = photographs()
+    pictures = [*clay.images[rows], *(one.picture for one in others)]
+    gallery = Gallery.from_images(model, pictures, [*labels, *(one.name for one in others)])
+    gallery.sources = [*(f"clay10/test/{row}" for row in rows), *(one.key for one in others)]
     gallery.description = CLAY
     return gallery

@@ -31,18 +31,26 @@ def fits(block: Any, value: Any) -> bool:
     return type(value) in allowed  # and not isinstance: True is no number
 
 
+def keep_own_reading(inputs: list[Any], state: Any) -> None:
+    """Let a session's inputs read as the page's do: a component that was updated is made anew, by its class alone."""
+    for block in inputs:
+        if "preprocess" in vars(block) and state is not None and block._id in state:
+            state[block._id].preprocess = block.preprocess
+
+
 def open_only_uploads(page: gr.Blocks, folder: Path) -> gr.Blocks:
     """Let a page open no file but uploads, which `folder` holds, and answer what it can't read with a sentence."""
     preprocess = page.preprocess_data
 
-    async def strict_preprocess(block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
+    async def strict_preprocess(block_fn: Any, inputs: list[Any], state: Any = None, *more: Any, **named: Any) -> Any:
+        keep_own_reading(block_fn.inputs, state)
         # gradio_client fills in what a call leaves out, other programs don't
         values = [*inputs, *(block.value for block in block_fn.inputs[len(inputs) :])]
         if not all(fits(block, value) for block, value in zip(block_fn.inputs, values, strict=True)):
             raise gr.Error(MISFIT, print_exception=False)
         try:
             local_inputs = errors_as_toasts(uploads.resolve)(values, folder)
-            return await preprocess(block_fn, local_inputs, *more, **named)
+            return await preprocess(block_fn, local_inputs, state, *more, **named)
         except gr.Error as problem:
             raise gr.Error(problem.message, print_exception=False, title=problem.title) from None
         except ValueError as problem:  # Gradio's, of values that are not of the form an input has

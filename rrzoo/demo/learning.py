@@ -111,8 +111,8 @@ def _pairs_table(
         body += f'<tr><th scope="row">{thumbs[i]}<br>{name}</th>{cells}</tr>'
     head = "".join(f'<th scope="col">{thumb}<br>{name}</th>' for name, thumb in zip(names[1:], thumbs[1:], strict=True))
     return (
-        '<div class="matrix pairs"><table aria-label="Pairs of views, and the score of each"><thead><tr><td></td>'
-        f"{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        '<div class="matrix pairs" tabindex="0"><table aria-label="Pairs of views, and the score of each"><thead>'
+        f"<tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         '<p class="hint"><span class="key positive"></span> positive pair: should score near 1 &nbsp; '
         '<span class="key negative"></span> negative pair: should score near 0 &nbsp; ✗ the head is wrong. '
         "The loss of all pairs is what trains backbone and head.</p>"

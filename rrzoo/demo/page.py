@@ -7,21 +7,25 @@ from typing import Any
 
 import fastapi
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from rrzoo import demo, zoo
-from rrzoo.demo import about, gradio_patches, serving, uploads
+from rrzoo.demo import about, gradio_patches, preview, serving, uploads
 from rrzoo.demo.components import errors_as_toasts
 from rrzoo.demo.context import Context
 from rrzoo.demo.door import calls
 from rrzoo.demo.door.door import Door
 from rrzoo.demo.endpoints import add_endpoints
-from rrzoo.demo.examples import example_pictures
+from rrzoo.demo.examples import example_pictures, offered
+from rrzoo.demo.own_models.trainings import Trainings
 from rrzoo.demo.tabs.classify import classify_tab
+from rrzoo.demo.tabs.dropping import Own
 from rrzoo.demo.tabs.gallery import gallery_tab
 from rrzoo.demo.tabs.learning import learning_tab
 from rrzoo.demo.tabs.models import models_tab
 from rrzoo.demo.tabs.relate import relate_tab
 from rrzoo.demo.tabs.search import search_tab
+from rrzoo.demo.visitors import Visitors
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 
@@ -30,7 +34,9 @@ QUEUE_LENGTH = 32  # calls that wait; one more gets the answer to try again
 THREADS = 6  # that read pictures and compute
 SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest idle start anew
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
+NEED_RELATION_HEAD = ("relate", "learning")
 CSS = Path(__file__).with_name("style.css")
+SCRIPT = CSS.with_name("page.js")
 # the address keeps model and tab, so that it can be shared; no history entry for each click
 KEEP_MODEL = "name => {const u = new URL(location); u.searchParams.set('model', name); history.replaceState({}, '', u)}"
 # Gradio selects the first tab before the address is read: what it says then must not be written over
@@ -62,35 +68,51 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
             gr.update(selected=tab) if tab in TABS else gr.update(),
         )
 
-    model, _ = get_model(default)
+    model, gallery = get_model(default)
+    space = os.environ.get("SPACE_ID")  # where the page runs as a Space of the Hub, that has the code
+    code = f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
     figures, class_names = example_pictures()
-    page = gr.Blocks(title="rrzoo", delete_cache=(600, 3600))
+    page = gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600))
     with page:
         add_endpoints(page, get_model, default)
         with gr.Row(elem_id="top"):
             with gr.Column(scale=3, min_width=320):
-                introduction = gr.Markdown(about.introduction(model))
+                gr.Markdown(about.PURPOSE)
+                introduction = gr.Markdown(about.introduction(model, code), elem_id="introduction", elem_classes="hint")
             with gr.Column(scale=1, min_width=240):
                 model_choice = gr.Dropdown(about.model_choices(), value=default, label="Model", elem_id="model")
-        context = Context(get_model, default, model_choice, figures, class_names)
+        context = Context(get_model, default, model_choice, figures, class_names, *offered(gallery))
+        own = Own(context, Visitors(), gr.State(0))
+        trainings = Trainings(Path(get_upload_folder()) / "trainings")
         with gr.Tabs() as tabs:
             every_tab = [
-                search_tab(context),
+                search_tab(context, page),
                 classify_tab(context),
                 relate_tab(context),
-                gallery_tab(context, page),
-                learning_tab(context),
+                gallery_tab(own),
+                learning_tab(own, trainings),
                 models_tab(context),
             ]
+        relating_tabs = [tab for tab, name in zip(every_tab, TABS, strict=True) if name in NEED_RELATION_HEAD]
         for tab, name in zip(every_tab, TABS, strict=True):
             tab.select(None, js=KEEP_TAB.format(name), api_visibility="private")
 
-        def introduce(model_name: str) -> str:
-            return about.introduction(get_model(model_name)[0])
+        def leave(request: gr.Request) -> None:
+            own.galleries.drop(request.session_hash)
+            trainings.forget(request.session_hash)
+
+        page.unload(leave)
+
+        def introduce(model_name: str) -> Any:
+            """Say what a model learnt, and close the tabs that it can do nothing in."""
+            chosen = get_model(model_name)[0]
+            closed = [gr.update(interactive=chosen.has_relation_head)] * len(relating_tabs)
+            return about.introduction(chosen, code), *closed
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        model_choice.change(errors_as_toasts(introduce), model_choice, introduction, **quiet)
-        model_choice.input(None, model_choice, js=KEEP_MODEL, api_visibility="private")
+        outputs = [introduction, *relating_tabs]
+        model_choice.change(errors_as_toasts(introduce), model_choice, outputs, **quiet)
+        model_choice.change(None, model_choice, js=KEEP_MODEL, api_visibility="private")
         page.load(read_address, None, [model_choice, tabs], api_visibility="private").then(
             None, js=ARRIVED, api_visibility="private"
         )
@@ -124,12 +146,15 @@ def protect(page: gr.Blocks, folder: Path, mcp: bool = False) -> Door:
     """
     page.max_threads, page.state_session_capacity = THREADS, SESSIONS
     gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
+    app = fastapi.FastAPI(openapi_url=None)
+    preview.add(app)
+    preview.send_own_picture(page, folder)
     app = gr.mount_gradio_app(
-        fastapi.FastAPI(openapi_url=None),
+        app,
         page,
         "/",
         css=CSS.read_text(),
-        head=demo.font_face(),
+        head=f"{demo.font_face()}<script>{SCRIPT.read_text()}</script>",
         theme=gr.themes.Soft(primary_hue="emerald", secondary_hue="amber", neutral_hue="stone", font="Inter"),
         max_file_size=MAX_UPLOAD,
         run_history=False,  # uploads are private: nothing is kept in the browser

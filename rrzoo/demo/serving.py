@@ -11,15 +11,17 @@ from rrzoo import errors
 from rrzoo.demo.door.door import Door
 
 HEADERS = 10.0  # seconds in which the head of a request has to arrive
+STALLED = 30.0  # seconds in which a caller who reads slowly has to take what is ready, some 64 kB
 CONNECTIONS = 700  # at the same time; more get the answer to try again. A process may have some 1,000 files open
 
 
 class Protocol(H11Protocol):
-    """HTTP that ends a connection whose request does not begin, or whose head does not end."""
+    """HTTP that ends a connection whose request does not begin, whose head does not end, or whose answer waits."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._head_is_due: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request, but not for ever."""
@@ -35,6 +37,19 @@ class Protocol(H11Protocol):
         """Wait no longer."""
         super().connection_lost(exc)
         self._forget()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """Wait for the caller to read, but not for ever."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        super().resume_writing()
+        if self._stalled:
+            self._stalled.cancel()
+        self._stalled = None
 
     def _watch(self) -> None:
         between_requests = self.cycle is None or self.cycle.response_complete

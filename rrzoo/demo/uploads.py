@@ -49,16 +49,21 @@ def read(path: str | Path) -> np.ndarray:
         raise
 
 
+def is_upload(path: str | Path) -> bool:
+    """Say whether a file is one that a visitor sent, and not the page's own."""
+    request = Path(path).parent.parent  # the door makes UPLOADS/REQUEST/NUMBER/NAME
+    return request.parent.name == UPLOADS and re.fullmatch("[0-9a-f]{64}", request.name) is not None
+
+
 def remove(path: str | Path) -> None:
     """Remove an upload, and the folders that were made for it; nothing happens to any other file."""
     file = Path(path)
-    request = file.parent.parent  # the door makes UPLOADS/REQUEST/NUMBER/NAME
-    if request.parent.name != UPLOADS or not re.fullmatch("[0-9a-f]{64}", request.name):
+    if not is_upload(file):
         return
     with contextlib.suppress(OSError):  # others remove files, too; and a folder may hold more
         file.unlink(missing_ok=True)
         file.parent.rmdir()
-        request.rmdir()
+        file.parent.parent.rmdir()
 
 
 def resolve(value: Any, folder: Path) -> Any:

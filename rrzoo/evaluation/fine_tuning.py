@@ -64,17 +64,18 @@ def fine_tune(
     """
     if not len(rows) or epochs < 1:
         raise errors.ArgumentError(f"{len(rows)} images and {epochs} epochs arrived: at least 1 of both is needed")
-    labels = torch.from_numpy(train.require_labels())
+    device = model.mean.device
+    labels = torch.from_numpy(train.require_labels()).to(device)
     tuned = copy.deepcopy(model)
     some = model.features(train.images[rows]), train.require_labels()[rows]
     weight, bias = probes.fit_linear_probe(*some, len(train.classes), l2=probes.choose_l2(*some))
-    classifier = nn.Linear(weight.shape[1], weight.shape[0])
+    classifier = nn.Linear(weight.shape[1], weight.shape[0]).to(device)
     with torch.no_grad():
         classifier.weight.copy_(torch.from_numpy(weight))
         classifier.bias.copy_(torch.from_numpy(bias))
     optimizer = Muon([*tuned.backbone.parameters(), *classifier.parameters()], LEARNING_RATE)
     architecture, extract, view_buffer = model.config.architecture, conv4.fast(tuned.backbone), None
-    mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
+    mean, std = model.mean.flatten().float(), model.std.flatten().float()
     batch_size = min(BATCH, len(rows))
     steps = epochs * (len(rows) // batch_size)
     random = np.random.default_rng(seed)
@@ -82,10 +83,10 @@ def fine_tune(
     batches: Iterable[np.ndarray] = _batches(rows, batch_size, epochs, random)
     for step, batch in enumerate(progress(batches, steps, batch_size) if progress else batches):
         images = limit_detail(train.images[batch], architecture.source_size)
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
         crops = draw_crops(random, *images.shape[:3])
         view_buffer = views.make(pixels, crops, architecture.image_size, mean, std, out=view_buffer)
-        loss = F.cross_entropy(classifier(extract(view_buffer)), labels[batch])
+        loss = F.cross_entropy(classifier(extract(view_buffer)), labels[torch.from_numpy(batch)])
         if not math.isfinite(loss.item()):
             raise errors.TrainingError(f"the loss is {loss.item()} at step {step + 1} of {steps} of fine-tuning")
         torch.autograd.backward(loss)

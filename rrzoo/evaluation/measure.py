@@ -127,7 +127,7 @@ def fine_tune(
     for share, epochs in FINE_TUNING.items():
         rows = probes.few_labels(train.require_labels(), share, seed=0)
         learner, classifier = fine_tuning.fine_tune(model, train, rows, epochs, progress=progress)
-        weight, bias = classifier.weight.detach().numpy(), classifier.bias.detach().numpy()
+        weight, bias = classifier.weight.detach().cpu().numpy(), classifier.bias.detach().cpu().numpy()
         right = (learner.features(test.images) @ weight.T + bias).argmax(1) == test.require_labels()
         tuned[f"{share:.0%}"] = FineTuned(float(right.mean()), len(rows), epochs)
     seconds = (evaluation.seconds or 0) + time.perf_counter() - begun

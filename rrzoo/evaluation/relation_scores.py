@@ -54,17 +54,17 @@ def view_pair_scores(model: Model, test: Dataset) -> tuple[np.ndarray, np.ndarra
         scores of the positive and of the negative pairs, float32 (N,) each, 0 to 1.
     """
     architecture = model.config.architecture
-    mean, std = torch.tensor(architecture.mean), torch.tensor(architecture.std)
+    mean, std = model.mean.flatten().float(), model.std.flatten().float()
     first, second = [], []
     for start in range(0, len(test), BATCH):
         rows = np.arange(start, min(start + BATCH, len(test)))
         images = limit_detail(test.images[rows], architecture.source_size)
         drawn = views.draw(0, 0, rows, 2, *images.shape[1:3])
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
+        pixels = torch.from_numpy(images).to(mean.device).permute(0, 3, 1, 2)
         made = views.make(pixels, drawn, architecture.image_size, mean, std)
         one, two = torch.cat([model(part) for part in torch.split(made, model.batch_size)]).chunk(2)
-        first.append(one.numpy())
-        second.append(two.numpy())
+        first.append(one.cpu().numpy())
+        second.append(two.cpu().numpy())
     left, right = np.concatenate(first), np.concatenate(second)
     return model.relate_features(left, right), model.relate_features(left, np.roll(right, 1, axis=0))
 

@@ -3,8 +3,10 @@
 import numpy as np
 import torch
 
+from rrzoo import devices
 from rrzoo.config import Architecture, ModelConfig, Recipe, Untrained
 from rrzoo.datasets import Dataset
+from rrzoo.devices import Device
 from rrzoo.evaluation import neighbours, probes
 from rrzoo.images import ImageArray, to_square
 from rrzoo.model import Model
@@ -13,13 +15,16 @@ RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the 
 RAW_PIXEL_SIDE = 32  # px, at most: of larger images the pixels would need more memory and time than the training
 
 
-def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset) -> Untrained:
-    """Measure random weights of a recipe's backbone, and raw pixels, as a model is measured: a minute on CIFAR-10."""
+def measure_untrained(recipe: Recipe, train: Dataset, test: Dataset, device: Device = devices.CPU) -> Untrained:
+    """Measure random weights of a recipe's backbone, and raw pixels, as a model is measured: a minute on CIFAR-10.
+
+    The backbone computes on `device`.
+    """
     options = recipe.changed | {"embedding_size": None}
     architecture = Architecture(recipe.backbone, recipe.model_size, train.mean, train.std, **options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        random = Model(ModelConfig("random-weights", architecture))
+        random = Model(ModelConfig("random-weights", architecture)).to(device.where)
     labels, test_labels = train.require_labels(), test.require_labels()
     seen, test_seen = random.extract(train.images), random.extract(test.images)
     features = seen.pooled, labels, test_seen.pooled, test_labels

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from rrzoo import errors
+from rrzoo.gallery.columns import Values
 from rrzoo.gallery.duplicates.grouping import Comparison
 from rrzoo.gallery.duplicates.looks import Look
 from rrzoo.gallery.indexing import Embedder
@@ -58,7 +59,7 @@ def question(model: Embedder, images: Images, together: bool = False, avoid: Ima
 def rows_with(
     labels: np.ndarray,
     classes: Sequence[str],
-    stamps: np.ndarray | None,
+    stamps: Values | None,
     label: str | None = None,
     newer: datetime | None = None,
     older: datetime | None = None,
@@ -86,10 +87,11 @@ def rows_with(
     if newer is not None or older is not None:
         if stamps is None:
             raise errors.ArgumentError("times were asked for: only galleries of a folder's files know them")
+        changed = np.asarray(stamps)[:, 1]
         if newer is not None:
-            chosen &= stamps[:, 1] >= _nanoseconds(newer)
+            chosen &= changed >= _nanoseconds(newer)
         if older is not None:
-            chosen &= stamps[:, 1] < _nanoseconds(older)
+            chosen &= changed < _nanoseconds(older)
     return np.flatnonzero(chosen)
 
 

@@ -83,7 +83,7 @@ def _out_of_sight(found: images.Found, known: Iterable[Rows]) -> list[Picture]:
     for rows in known if places else ():
         if rows.stamps is None:
             continue
-        for source, (size, changed) in zip(rows.sources, rows.stamps.tolist(), strict=True):
+        for source, (size, changed) in zip(rows.sources, np.asarray(rows.stamps).tolist(), strict=True):
             if source not in listed and _place(source, places):
                 stamps[source] = size, changed
     return [Picture(source, stamp, _label(source), source, _never) for source, stamp in stamps.items()]

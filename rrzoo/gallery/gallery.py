@@ -6,19 +6,23 @@ A gallery holds, for each of its images, the feature of one model, a label, a th
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.gallery import folders, indexing, sources, storage
+from rrzoo.gallery import folders, indexing, kept, listing, sources, storage, updating, writing
+from rrzoo.gallery.backends import Part
 from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.searchable import Searchable
 from rrzoo.gallery.searching import RowIndex
 from rrzoo.gallery.sources import Buildable, Folder, PictureSource
-from rrzoo.gallery.storage import GalleryManifest
+from rrzoo.gallery.storage import Saved
 from rrzoo.gallery.unfinished import Unfinished
 from rrzoo.images import ImageLike
 from rrzoo.progress import OnProgress
@@ -37,16 +41,18 @@ class Gallery(Searchable):
         skipped: Sequence[str] = (),
         notes: Sequence[str] = (),
         folder: str | None = None,
+        parts: Callable[[], Sequence[Part]] | None = None,
     ) -> None:
-        """Index rows, N; `pictures` are shown of those that have no thumbnails themselves."""
+        """Index rows, N; `pictures` are shown of those that have no thumbnails themselves.
+
+        `parts` yields what the index is made of where the rows are read from files; else they are in memory.
+        """
         self.model = model
-        self._rows = RowIndex(model, rows.unit, rows.lengths, rows.relation)
-        self._stamps, self._thumbnails = rows.stamps, rows.thumbnails
-        self._splits = rows.splits
+        self._kept = rows
+        self._rows = RowIndex(model, rows, parts)
         shown = pictures or rows.thumbnails
         assert shown is not None
         self._pictures: Pictures = shown
-        self.labels = rows.labels  # int64 (N,): numbers of `classes`, -1 for none
         self.classes = classes
         self.sources: Sequence[str] = rows.sources
         self.description = description  # what the images are, where a data set says so
@@ -103,7 +109,8 @@ class Gallery(Searchable):
 
         Args:
             model: whose features are indexed.
-            source: the folder of images, as for `build`.
+            source: the folder of images, as for `build`; or, where pyarrow is installed, an address of object storage
+                (s3://bucket/prefix), a WebDataset shard (.tar) or a Parquet table: see `rrzoo.gallery.remote`.
             saved: the gallery's folder; what is there of another model, or damaged, is replaced.
             progress: called before the first batch, with what need not be embedded, and after each.
             strict: as for `build`.
@@ -111,15 +118,47 @@ class Gallery(Searchable):
 
         Raises:
             errors.GalleryError: as for `build`, and if `saved` can't be written or is the gallery of another folder.
+            errors.ArgumentError: a package is missing, or something is to be left out of what is no folder.
         """
-        source, saved = Path(source), Path(saved)
-        storage.check_owner(saved, folders.identity(source))
-        unfinished = Unfinished(saved, model.fingerprint, folders.identity(source))
-        known = list(unfinished.known())
-        listed = folders.of_folder(source, exclude, known)
-        gallery = cls._index(model, listed, progress, strict, known, unfinished.add)
-        gallery.save(saved)
+        arguments = model, source, Path(saved), progress, strict, exclude
+        storage.check_owner(Path(saved), listing.identity(source))
+        try:
+            return cls._index_folder(updating.usable(Path(saved), model.fingerprint), *arguments)
+        except errors.DamagedGalleryError:  # which is seen where rows are read
+            return cls._index_folder(None, *arguments)
+
+    @classmethod
+    def _index_folder(
+        cls,
+        before: Saved | None,
+        model: Embedder,
+        source: Folder,
+        saved: Path,
+        progress: OnProgress | None,
+        strict: bool,
+        exclude: Sequence[str],
+    ) -> "Gallery":
+        unfinished = Unfinished(saved, model.fingerprint, listing.identity(source))
+        known = [*([before.rows] if before else []), *unfinished.known()]
+        listed = listing.listed(source, exclude, known)
+        skipped: list[str] = []
+        notes = list(listed.notes)
+        taker = None if strict else skipped
+        indexed = indexing.embed(model, listed, progress, taker, notes, known, unfinished.add)
+        manifest = GalleryManifest(
+            model=model.name,
+            fingerprint=model.fingerprint,
+            dimension=indexed.known[0].unit.shape[1],
+            metric="cosine",
+            rows=len(indexed.numbers),
+            classes=listed.classes,
+            description=None,
+            folder=listed.folder,
+        )
+        updating.update(saved, before, indexed, manifest)
         unfinished.clear()
+        gallery = cls.load(model, saved)
+        gallery.skipped, gallery.notes = tuple(skipped), tuple(notes)
         return gallery
 
     @classmethod
@@ -149,20 +188,17 @@ class Gallery(Searchable):
 
     @classmethod
     def _index(
-        cls,
-        model: Embedder,
-        source: PictureSource,
-        progress: OnProgress | None,
-        strict: bool,
-        known: Sequence[Rows] = (),
-        keep: Callable[[Rows], None] | None = None,
-        rerank: bool = True,
+        cls, model: Embedder, source: PictureSource, progress: OnProgress | None, strict: bool, rerank: bool = True
     ) -> "Gallery":
         skipped: list[str] = []
         notes = list(source.notes)
-        rows = indexing.embed(model, source, progress, None if strict else skipped, notes, known, keep, rerank)
+        rows = indexing.embed(model, source, progress, None if strict else skipped, notes, rerank=rerank).rows()
         pictures = DatasetPictures(source.splits) if source.splits else None
         return cls(model, rows, source.classes, source.description, pictures, skipped, notes, source.folder)
+
+    def unit(self) -> np.ndarray:
+        """Return the features of all images that are searched, scaled to unit length, float32 (N, E)."""
+        return np.asarray(self._kept.unit)
 
     def features(self) -> np.ndarray:
         """Return the features of all images, float32 (N, D), not of unit length, as the relation head takes them.
@@ -181,20 +217,19 @@ class Gallery(Searchable):
             errors.GalleryError: the folder can't be written, there is no room, another process is writing there, or
                 the folder is not one for a gallery alone.
         """
-        unit = self._rows.unit()
         manifest = GalleryManifest(
             model=self.model.name,
             fingerprint=self.model.fingerprint,
-            dimension=unit.shape[1],
+            dimension=self._kept.unit.shape[1],
             metric="cosine",
             rows=len(self),
             classes=self.classes,
             description=self.description,
-            splits=self._splits,
+            splits=self._kept.splits,
             folder=self.folder,
         )
-        parts = self._rows.lengths, self.labels, tuple(self.sources), self._stamps, self._thumbnails
-        storage.write(Path(folder), manifest, Rows(unit, *parts, self._rows.relation, self._splits))
+        writing.write(Path(folder), manifest, replace(self._kept, sources=self.sources))
+        kept.keep(Path(folder), storage.open_saved(Path(folder)))
 
     @classmethod
     def load(cls, model: Embedder, folder: Folder) -> "Gallery":
@@ -205,11 +240,15 @@ class Gallery(Searchable):
                 model, or the data set at hand whose pictures it shows is another than it was built of.
             errors.DatasetError: that data set is incomplete or broken.
         """
-        manifest, rows = storage.read(Path(folder))
+        folder = Path(folder)
+        saved = storage.open_saved(folder)
+        manifest, rows = saved.manifest, saved.rows
         if manifest.fingerprint != model.fingerprint:
             raise errors.GalleryError(
                 f"{folder} holds a gallery of another model ({manifest.model}; its features differ from those of "
                 f"{model.name}): load that model, or build the gallery anew with Gallery.build"
             )
-        pictures = pictures_of(rows.splits, rows.labels, manifest.classes) if rows.splits else None
-        return cls(model, rows, manifest.classes, manifest.description, pictures, folder=manifest.folder)
+        labels = np.asarray(rows.labels) if rows.splits else None
+        pictures = None if labels is None else pictures_of(rows.splits, labels, manifest.classes)
+        parts = partial(kept.parts, folder, saved)
+        return cls(model, rows, manifest.classes, manifest.description, pictures, folder=manifest.folder, parts=parts)

@@ -1,7 +1,8 @@
 """From pictures to the rows of a gallery; of a folder, only what is not known yet is embedded."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,9 +10,11 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.features import Features
 from rrzoo.gallery import reading
+from rrzoo.gallery.blobs import Gathered
+from rrzoo.gallery.columns import Chosen, Column, Values
 from rrzoo.gallery.reading import Batch
 from rrzoo.gallery.rows import Rows, Split
-from rrzoo.gallery.sources import PictureSource, Stamp
+from rrzoo.gallery.sources import PictureSource
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.images import Images
 from rrzoo.progress import OnProgress
@@ -52,17 +55,82 @@ class Embedder(Protocol):
         """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
 
 
+@dataclass(frozen=True)
+class _Embedded:
+    """Some of a source's pictures that were read and, but for those that can't be, embedded."""
+
+    numbers: list[int]  # of the source's pictures: those of `rows`
+    rows: Rows | None  # None: none of them can be read
+    done: int  # pictures so far, with those that can't be read
+    skipped: list[str]  # what can't be read, and why
+    notes: list[str]  # what is to be known of pictures that are taken
+
+
+def _embed_some(
+    model: Embedder, source: PictureSource, numbers: Sequence[int], strict: bool, with_relation: bool
+) -> Iterator[_Embedded]:
+    """Read and embed some of a source's pictures, and yield them batch by batch.
+
+    Args:
+        model: whose features are computed.
+        source: the pictures.
+        numbers: which of them.
+        strict: raise where one can't be read.
+        with_relation: keep what the relation head takes.
+
+    Raises:
+        errors.GalleryError: a picture can't be read, and `strict` is true.
+    """
+    skipped: list[str] = []
+    notes: list[str] = []
+    with ThreadPoolExecutor(ENCODERS) as encoders:
+        for batch in reading.read(source, numbers, model.shorter_side, None if strict else skipped, notes):
+            rows = None
+            if batch.pixels:
+                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
+            yield _Embedded(batch.numbers, rows, batch.done, skipped[:], notes[:])
+            skipped.clear()
+            notes.clear()
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Which pictures of a source have features, and where these are."""
+
+    source: PictureSource
+    numbers: np.ndarray  # int64 (N,): of the pictures, in ascending order
+    known: Sequence[Rows]  # that hold the features
+    parts: np.ndarray  # int64 (N,): in which of them
+    places: np.ndarray  # int64 (N,): which row there
+
+    def rows(self, chosen: np.ndarray | None = None) -> Rows:
+        """Return the rows of the pictures, or of chosen ones of them, bool (N,), in the order of the source."""
+        some = np.ones(len(self.numbers), bool) if chosen is None else chosen
+        used, parts = np.unique(self.parts[some], return_inverse=True)
+        taken, places = [self.known[part] for part in used.tolist()], Chosen(parts, self.places[some])
+        related = [rows.relation for rows in taken if rows.relation is not None]
+        thumbnails = [rows.thumbnails.files for rows in taken if rows.thumbnails is not None]
+        return _rows(
+            self.source,
+            self.numbers[some].tolist(),
+            Column([rows.unit for rows in taken], places),
+            Column([rows.lengths for rows in taken], places),
+            Column(related, places) if related else None,
+            Thumbnails(Gathered(thumbnails, places)) if thumbnails else None,
+        )
+
+
 def embed(
     model: Embedder,
     source: PictureSource,
     progress: OnProgress | None = None,
     skipped: list[str] | None = None,
     notes: list[str] | None = None,
-    known: Iterable[Rows] = (),
+    known: Sequence[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
     rerank: bool = True,
-) -> Rows:
-    """Return the rows of a source's pictures, in its order.
+) -> Indexed:
+    """Compute what is not known yet of a source's pictures.
 
     Args:
         model: whose features are computed.
@@ -74,48 +142,52 @@ def embed(
         keep: takes the rows of each batch that was embedded.
         rerank: keep what the relation head takes, where that is not to be had from the embedding.
 
+    Returns:
+        the pictures; `Indexed.known` begins with `known`.
+
     Raises:
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
-    count = len(source.pictures)
+    count, several = len(source.pictures), list(known)
     with_relation = rerank and model.has_relation_head and not model.embeds_relation
-    parts = _find_known(source, (rows for rows in known if (rows.relation is not None) == with_relation))
-    missing = [number for number in range(count) if number not in parts]
-    before = len(parts)
+    parts, places = _find_known(source, known, with_relation)
+    missing = np.flatnonzero(parts < 0).tolist()
+    before = count - len(missing)
     if progress:
         progress(before, count)
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
-            if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
-                parts |= {number: (rows, row) for row, number in enumerate(batch.numbers)}
-                if keep:
-                    keep(rows)
-            if progress:
-                progress(before + batch.done, count)
-    if not parts:
+    for some in _embed_some(model, source, missing, skipped is None, with_relation):
+        if some.rows is not None:
+            parts[some.numbers], places[some.numbers] = len(several), np.arange(len(some.rows))
+            several.append(some.rows)
+            if keep:
+                keep(some.rows)
+        if skipped is not None:
+            skipped += some.skipped
+        if notes is not None:
+            notes += some.notes
+        if progress:
+            progress(before + some.done, count)
+    numbers = np.flatnonzero(parts >= 0)
+    if len(numbers) == 0:
         raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
-    numbers = sorted(parts)
-    unit = np.stack([rows.unit[row] for rows, row in map(parts.__getitem__, numbers)])
-    lengths = np.stack([rows.lengths[row] for rows, row in map(parts.__getitem__, numbers)])
-    relation = [rows.relation[row] for rows, row in map(parts.__getitem__, numbers) if rows.relation is not None]
-    files = (_thumbnail(*parts[number]) for number in numbers)
-    thumbnails = None if source.splits else Thumbnails.join(files)
-    return _rows(source, numbers, unit, lengths, np.stack(relation) if relation else None, thumbnails)
+    return Indexed(source, numbers, several, parts[numbers], places[numbers])
 
 
-def _find_known(source: PictureSource, known: Iterable[Rows]) -> dict[int, tuple[Rows, int]]:
-    """Return the pictures that are known: number -> rows, and the row there. Of two, the later one counts."""
-    places: dict[tuple[str, Stamp], tuple[Rows, int]] = {}
-    for rows in known:
-        if rows.stamps is not None and rows.thumbnails is not None:
-            for row, (name, (size, changed)) in enumerate(zip(rows.sources, rows.stamps.tolist(), strict=True)):
-                places[name, (size, changed)] = rows, row
-    return {
-        number: places[picture.source, picture.stamp]
-        for number, picture in enumerate(source.pictures)
-        if picture.stamp is not None and (picture.source, picture.stamp) in places
-    }
+def _find_known(source: PictureSource, known: Sequence[Rows], with_relation: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each picture which rows know it, -1 for none, and which row there: int64 (N,) each.
+
+    Of two, the later one counts.
+    """
+    parts, places = np.full(len(source.pictures), -1), np.zeros(len(source.pictures), np.int64)
+    pictures = {picture.source: number for number, picture in enumerate(source.pictures)} if known else {}
+    for part, rows in enumerate(known):
+        if rows.stamps is None or rows.thumbnails is None or (rows.relation is not None) != with_relation:
+            continue
+        for row, (name, stamp) in enumerate(zip(rows.sources, np.asarray(rows.stamps).tolist(), strict=True)):
+            number = pictures.get(name)
+            if number is not None and source.pictures[number].stamp == tuple(stamp):
+                parts[number], places[number] = part, row
+    return parts, places
 
 
 def _embed_batch(
@@ -133,9 +205,9 @@ def _embed_batch(
 def _rows(
     source: PictureSource,
     numbers: list[int],
-    unit: np.ndarray,
-    lengths: np.ndarray,
-    relation: np.ndarray | None,
+    unit: Values,
+    lengths: Values,
+    relation: Values | None,
     thumbnails: Thumbnails | None,
 ) -> Rows:
     """Join what was computed of some of a source's pictures with what the source says of them."""
@@ -151,8 +223,3 @@ def _rows(
         relation,
         tuple(Split(one.name, one.split, len(one)) for one in source.splits),
     )
-
-
-def _thumbnail(rows: Rows, row: int) -> bytes:
-    assert rows.thumbnails is not None  # `_find_known` takes no others
-    return rows.thumbnails.file(row)

@@ -1,5 +1,6 @@
 """What a gallery answers: the nearest to pictures, their vote on a class, and which of its own pictures are copies."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,9 @@ from rrzoo.gallery.duplicates import Comparison, CopyGroup, evidence, find
 from rrzoo.gallery.duplicates.finding import same_files
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.pictures import Pictures
+from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.searching import NEIGHBOURS, Hit, RowIndex, Vote, vote
 from rrzoo.gallery.sources import Folder
-from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.images import Images
 from rrzoo.progress import OnProgress
 
@@ -24,17 +25,20 @@ class Searchable:
     """N pictures with features of one model, to ask. `Gallery` builds and keeps them."""
 
     model: Embedder
-    labels: np.ndarray  # int64 (N,): numbers of `classes`, -1 for none
     classes: tuple[str, ...]
     sources: Sequence[str]
+    _kept: Rows
     _rows: RowIndex
-    _stamps: np.ndarray | None
-    _thumbnails: Thumbnails | None
     _pictures: Pictures
 
     def __len__(self) -> int:
         """Return N."""
-        return len(self.labels)
+        return len(self._kept)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """Labels of all images, int64 (N,): numbers of `classes`, -1 for none."""
+        return np.asarray(self._kept.labels)
 
     @property
     def no_pictures(self) -> str:
@@ -84,7 +88,7 @@ class Searchable:
             errors.GalleryError: copies can't be told, as the gallery has `no_pictures`.
         """
         self._check_search(k, rerank, hide_copies)
-        where = rows_with(self.labels, self.classes, self._stamps, label, newer, older)
+        where = rows_with(self.labels, self.classes, self._kept.stamps, label, newer, older)
         asked = question(self.model, images, together, avoid)
         comparison = self.comparison() if hide_copies else None
         wanted = k
@@ -153,7 +157,7 @@ class Searchable:
     def comparison(self, judge: evidence.Judge | None = None) -> Comparison:
         """Return what judges pairs of rows: are they copies of one picture? By default as fitted for the model."""
         chosen = judge or evidence.judge_of(self.model.fingerprint if self.can_rerank else evidence.ANY)
-        return Comparison(self._rows, self.thumbnail, chosen, self._rows.unit())
+        return Comparison(self._rows, self.thumbnail, chosen, self._rows.unit)
 
     def duplicates(
         self, precision: float = 0.99, folder: Folder | None = None, progress: OnProgress | None = None
@@ -175,7 +179,7 @@ class Searchable:
             raise errors.GalleryError(self.no_pictures)
         comparison = self.comparison()
         threshold = comparison.judge.threshold(precision)
-        same = same_files(self._thumbnails, self._stamps)
+        same = same_files(self._kept.thumbnails, self._kept.stamps)
         return find(comparison, self.sources, threshold, same, None if folder is None else Path(folder), progress)
 
     def thumbnail(self, row: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """Searching among rows: the nearest ones, their relation scores, and their vote on a class."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,9 @@ from PIL import Image
 
 from rrzoo import errors
 from rrzoo.gallery.asking import Question
-from rrzoo.gallery.backends import Backend, FaissFlat
+from rrzoo.gallery.backends import Backend, Faiss, Part
 from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.rows import Rows
 
 RERANKED = 100  # nearest images that the relation head sorts anew
 RANDOM_PAIRS = 10_000
@@ -61,14 +62,18 @@ def vote(neighbours: list[Hit], classes: Sequence[str]) -> Vote:
 class RowIndex:
     """The features of N rows, by number of the row."""
 
-    def __init__(
-        self, model: Embedder, unit: np.ndarray, lengths: np.ndarray, relation: np.ndarray | None = None
-    ) -> None:
-        """Index what `rows.Rows` holds of features."""
-        self.model, self.lengths, self.relation = model, lengths, relation
-        self._backend: Backend = FaissFlat(unit.shape[1])
-        self._backend.add(np.arange(len(unit)), unit)  # the ids are the rows
-        self.can_rerank = model.has_relation_head and (model.embeds_relation or relation is not None)
+    def __init__(self, model: Embedder, rows: Rows, parts: Callable[[], Sequence[Part]] | None = None) -> None:
+        """Index rows; `parts` yields what the index is made of, where that is kept on disk: see `kept`."""
+        self.model, self.lengths, self.relation, self.unit = model, rows.lengths, rows.relation, rows.unit
+        self._parts = parts
+        self.can_rerank = model.has_relation_head and (model.embeds_relation or self.relation is not None)
+
+    @functools.cached_property
+    def _backend(self) -> Backend:
+        """The index, made when it is first searched."""
+        if self._parts is None:
+            return Faiss(self.unit.shape[1], [Part(np.arange(len(self.unit)), np.asarray(self.unit))])
+        return Faiss(self.unit.shape[1], self._parts())  # the ids are the rows
 
     def search(
         self, asked: Question, k: int, rerank: bool, where: np.ndarray | None
@@ -101,7 +106,7 @@ class RowIndex:
         """Return what the relation head takes of rows, int64 (M,), as float32 (M, D)."""
         if self.relation is not None:
             return np.asarray(self.relation[rows])
-        return np.asarray(self._backend.features(rows) * self.lengths[rows, None])
+        return np.asarray(self.unit[rows] * self.lengths[rows][:, None])
 
     def relate(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return relation scores, float32 (M,), of pairs of what `features` returns."""
@@ -114,9 +119,5 @@ class RowIndex:
         random = np.random.default_rng(0)
         left = random.integers(0, count, RANDOM_PAIRS if count > 1 else 0)
         right = (left + random.integers(1, max(count, 2), len(left))) % count
-        one, other = self._backend.features(left), self._backend.features(right)
+        one, other = self.unit[left], self.unit[right]
         return np.sort(np.einsum("nd,nd->n", one, other))
-
-    def unit(self) -> np.ndarray:
-        """Return the features of all rows, scaled to unit length, float32 (N, E)."""
-        return self._backend.features(np.arange(len(self.lengths)))

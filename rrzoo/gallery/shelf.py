@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rrzoo import errors
 from rrzoo import files as rrzoo_files
-from rrzoo.gallery import storage
-from rrzoo.gallery.folders import identity, spelt_out
+from rrzoo.gallery import listing, storage
+from rrzoo.gallery.sources import Folder
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,17 @@ class Listed:
     of: str  # the folder of its pictures, or what they are
 
 
-def name_for(shelf: Path, folder: Path) -> str:
-    """Return the name of the gallery of a folder of pictures.
+def name_for(shelf: Path, source: Folder) -> str:
+    """Return the name of the gallery of a folder of pictures, or of those below an address.
 
     It is the folder's own name, with eight digits that its path yields where that name is another folder's or a data
     set's already. So no two folders share a gallery, and one that has a gallery keeps it.
 
     Args:
         shelf: where the galleries of a model are.
-        folder: of pictures.
+        source: of pictures.
     """
-    path = identity(folder)
-    name = spelt_out(folder.resolve().name) or "root"
+    path, name = listing.identity(source), listing.name(source)
     longer = f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
     for known in (longer, name):
         manifest = storage.read_manifest(shelf / known)
@@ -69,6 +68,7 @@ def remove(shelf: Path, name: str) -> None:
         raise errors.GalleryError(f"no gallery {name!r} is in {shelf}: {errors.choices(name, names)}")
     going = shelf / f"{rrzoo_files.UNFINISHED}{name}"
     try:
+        rrzoo_files.remove_abandoned(shelf)  # of a removal that was cut off
         (shelf / name).rename(going)  # from here on it is gone, whatever happens
         shutil.rmtree(going)
     except OSError as problem:

@@ -7,19 +7,19 @@ import numpy as np
 from PIL import Image
 
 from rrzoo import errors, images
+from rrzoo.gallery.blobs import ByRow, Joined
 
 SIDE = 160  # px, the longer one
 
 
 class Thumbnails:
-    """Thumbnails kept as WebP files in memory, one after another."""
+    """Thumbnails kept as WebP files."""
 
     absent = ""
 
-    def __init__(self, content: np.ndarray, ends: np.ndarray) -> None:
-        """Take the files, uint8, and where each of them ends, int64 (N,)."""
-        self.content = content
-        self.ends = ends
+    def __init__(self, files: ByRow) -> None:
+        """Take the files."""
+        self.files = files
 
     def __getitem__(self, row: int, /) -> Image.Image:
         """Decode one.
@@ -38,12 +38,12 @@ class Thumbnails:
 
     def file(self, row: int) -> bytes:
         """Return one as it is."""
-        return self.content[self.ends[row - 1] if row else 0 : self.ends[row]].tobytes()
+        return self.files[row]
 
     @classmethod
     def join(cls, files: Iterable[bytes]) -> "Thumbnails":
         """Put files one after another."""
-        return cls(*join(files))
+        return cls(Joined.of(files))
 
     @staticmethod
     def encode(image: np.ndarray) -> bytes:
@@ -53,12 +53,3 @@ class Thumbnails:
         file = io.BytesIO()
         picture.save(file, "WEBP", quality=85)
         return file.getvalue()
-
-
-def join(parts: Iterable[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Put bytes one after another: all of them, uint8, and where each part ends, int64 (N,)."""
-    content, ends = bytearray(), []
-    for part in parts:
-        content += part
-        ends.append(len(content))
-    return np.frombuffer(content, np.uint8), np.array(ends, np.int64)

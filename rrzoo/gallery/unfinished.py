@@ -1,17 +1,16 @@
 """What an interrupted run has indexed: `.unfinished/` beside a gallery's files, one safetensors file a batch."""
 
-import contextlib
 import shutil
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+import numpy as np
+from safetensors import SafetensorError
 
-from rrzoo import errors, files
-from rrzoo.gallery import storage
+from rrzoo import files
+from rrzoo.gallery import tensors, writing
 from rrzoo.gallery.rows import Rows
 
 FOLDER = ".unfinished"
@@ -27,21 +26,16 @@ class Unfinished:
         self.about = {"fingerprint": fingerprint, "source": source}
 
     def known(self) -> Iterator[Rows]:
-        """Yield what the saved gallery has, then the batches; what is of another model or can't be read is left out.
+        """Yield the batches; what is of another model or can't be read is left out.
 
         Labels are numbers of the classes that the folder had then.
         """
-        with contextlib.suppress(errors.GalleryError):
-            manifest, saved = storage.read(self.gallery)
-            if manifest.fingerprint == self.about["fingerprint"]:
-                yield saved
         for path in sorted(self.folder.glob("*.safetensors")):
             try:
-                files.check_regular(path)
-                with safe_open(path, "numpy") as file:
-                    about = file.metadata() or {}
-                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-                rows = Rows.from_tensors(tensors, sys.maxsize)
+                about = tensors.metadata(path)
+                content = {name: np.array(tensor) for name, tensor in tensors.mapped(path).items()}
+                rows = Rows.from_tensors(content, sys.maxsize)
+                rows.check()
             except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError):
                 continue
             if about == self.about:
@@ -56,9 +50,9 @@ class Unfinished:
         name = f"{uuid.uuid4().hex}.safetensors"  # two runs at once must not meet
         try:
             with files.new_file(self.folder / name) as path:
-                save_file(rows.tensors(), path, self.about)
-        except (OSError, SafetensorError) as problem:
-            raise storage.cannot_write(self.folder, problem) from None
+                tensors.write(path, rows.tensors(), self.about)
+        except OSError as problem:
+            raise writing.cannot_write(self.folder, problem) from None
 
     def clear(self) -> None:
         """Remove all batches."""

@@ -13,7 +13,7 @@ from rrzoo.images.folders import Found, find, walk
 from rrzoo.images.given import ImageArray, ImageLike, Images, listed
 from rrzoo.images.opening import DECODING, FORMATS, MAX_PIXELS, SUFFIXES
 from rrzoo.images.parallel import in_order
-from rrzoo.images.reading import SHORTER_SIDE, read, read_all
+from rrzoo.images.reading import SHORTER_SIDE, read, read_all, read_bytes
 from rrzoo.images.squares import limit_detail, to_square
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "listed",
     "read",
     "read_all",
+    "read_bytes",
     "to_square",
     "walk",
 ]

@@ -18,6 +18,7 @@ from PIL import (  # each of the plugins enters its format in Image.OPEN
 )
 
 from rrzoo import errors
+from rrzoo.images import repeated
 
 SUFFIXES = frozenset(
     {
@@ -78,6 +79,8 @@ def open_file(file: IO[bytes], path: Path) -> Image.Image:
             file.seek(0)
             if name == "JPEG":  # the factory would make an MPO of one with several pictures: the first is wanted
                 factory = JpegImagePlugin.JpegImageFile
+            if name == "GIF":
+                repeated.check_blocks(file, path)
             try:
                 return factory(file, str(path))
             except NOT_MINE:
@@ -85,18 +88,27 @@ def open_file(file: IO[bytes], path: Path) -> Image.Image:
     raise errors.ImageError(f"{path.name} is not an image that can be read: use {READ}")
 
 
-def max_pixels_of(image: Image.Image, file: IO[bytes]) -> int:
+def max_pixels_of(image: Image.Image, file: IO[bytes], path: Path) -> int:
     """Return how many pixels, width * height, a file that was just opened may have.
 
     A JPEG can be decoded smaller. Only where its one scan holds all colours does that save memory, too: otherwise its
-    decoder keeps the whole picture's coefficients.
+    decoder keeps the whole picture's coefficients, and goes over them once for each scan.
+
+    Raises:
+        errors.ImageError: it has too many scans.
     """
-    if image.format != "JPEG" or image.info.get("progressive"):
+    if image.format != "JPEG":
+        return MAX_PIXELS
+    if image.info.get("progressive"):
+        repeated.check_scans(file, path)
         return MAX_PIXELS
     colours = len(image.getbands())
     header = 6 + 2 * colours  # bytes of the first scan's header if it holds all; Pillow has stopped behind it
     file.seek(-header, io.SEEK_CUR)
-    return MAX_SCANNED if file.read(3) == bytes([0, header, colours]) else MAX_PIXELS
+    if file.read(3) == bytes([0, header, colours]):
+        return MAX_SCANNED
+    repeated.check_scans(file, path)
+    return MAX_PIXELS
 
 
 def check_file(path: Path) -> None:

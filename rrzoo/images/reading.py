@@ -51,16 +51,28 @@ def read(
     path = Path(image)
     check_file(path)
     try:
-        with path.open("rb") as file:
-            return _read_file(file, path, max_pixels, shorter_side, notes)
-    except Image.DecompressionBombError:
-        raise errors.ImageError(too_large(path.name, MAX_PIXELS)) from None
+        file = path.open("rb")
     except OSError as problem:
         raise errors.ImageError(f"{path.name} can't be read: {problem.strerror or problem}") from None
-    except errors.ImageError:
-        raise
-    except DECODING as problem:  # such as a compressed chunk that would not end
-        raise errors.ImageError(_damaged(path.name, problem)) from None
+    with file:
+        return _read_checked(file, path, max_pixels, shorter_side, notes)
+
+
+def read_bytes(
+    content: bytes, name: str, shorter_side: int = SHORTER_SIDE, notes: list[str] | None = None
+) -> np.ndarray:
+    """Return an image file that is in memory as uint8 RGB (H, W, 3): see `read`.
+
+    Args:
+        content: of the file.
+        name: that errors call it by.
+        shorter_side: px, as for `read`.
+        notes: as for `read`.
+
+    Raises:
+        errors.ImageError: it is no image, can't be decoded, or has too many pixels.
+    """
+    return _read_checked(io.BytesIO(content), Path(name), MAX_PIXELS, shorter_side, notes)
 
 
 def read_all(images: Images, shorter_side: int = SHORTER_SIDE) -> list[np.ndarray]:
@@ -69,6 +81,21 @@ def read_all(images: Images, shorter_side: int = SHORTER_SIDE) -> list[np.ndarra
     if isinstance(given, np.ndarray) or not any(isinstance(image, str | os.PathLike) for image in given):
         return [read(image) for image in given]
     return list(in_order(lambda image: read(image, shorter_side=shorter_side), given))
+
+
+def _read_checked(
+    file: IO[bytes], path: Path, max_pixels: int, shorter_side: int, notes: list[str] | None
+) -> np.ndarray:
+    try:
+        return _read_file(file, path, max_pixels, shorter_side, notes)
+    except Image.DecompressionBombError:
+        raise errors.ImageError(too_large(path.name, MAX_PIXELS)) from None
+    except OSError as problem:
+        raise errors.ImageError(f"{path.name} can't be read: {problem.strerror or problem}") from None
+    except errors.ImageError:
+        raise
+    except DECODING as problem:  # such as a compressed chunk that would not end
+        raise errors.ImageError(_damaged(path.name, problem)) from None
 
 
 def _read_file(file: IO[bytes], path: Path, max_pixels: int, shorter_side: int, notes: list[str] | None) -> np.ndarray:
@@ -102,7 +129,7 @@ def _read_file(file: IO[bytes], path: Path, max_pixels: int, shorter_side: int, 
 def _open(file: IO[bytes], path: Path, max_pixels: int, shorter_side: int) -> Image.Image:
     """Open a file and, if it is a JPEG, choose at which size it is decoded."""
     opened = open_file(file, path)
-    most = max_pixels_of(opened, file)
+    most = max_pixels_of(opened, file, path)
     if opened.width * opened.height > most:
         raise errors.ImageError(too_large(path.name, most))
     if opened.format == "JPEG":

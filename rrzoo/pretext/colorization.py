@@ -78,7 +78,7 @@ class Colorization(Pretext):
 def lab(rgb: Tensor) -> Tensor:
     """Turn sRGB (N, 3, H, W) in 0..1 into CIE L*a*b* (N, 3, H, W), white point D65: L in 0..100."""
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    xyz = torch.einsum("xc,nchw->nxhw", TO_XYZ.to(rgb.device), linear)  # 1 is white
+    xyz = torch.einsum("xc,nchw->nxhw", TO_XYZ.to(rgb.device, non_blocking=True), linear)  # 1 is white
     root = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=1e-9) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
     x, y, z = root.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)

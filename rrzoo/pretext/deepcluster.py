@@ -56,7 +56,8 @@ class DeepCluster(Pretext):
     def start_epoch(self, epoch: int, dataset: Dataset) -> None:
         """Cluster all images, and forget the classifier: the clusters' numbers have no meaning from epoch to epoch."""
         seed = int(np.random.default_rng([self.recipe.seed, epoch]).integers(2**31))
-        self.clusters = kmeans.cluster(whiten(self.features(dataset)), CLUSTERS, ITERATIONS, seed)
+        rows = whiten(self.features(dataset).cpu())  # in double precision, which not every GPU has
+        self.clusters = kmeans.cluster(rows.to(self.clusters.device), CLUSTERS, ITERATIONS, seed)
         size = torch.bincount(self.clusters, minlength=CLUSTERS)
         self.cluster_weights = len(dataset) / (CLUSTERS * size.clamp(min=1).float())
         with torch.no_grad():
@@ -81,7 +82,7 @@ class DeepCluster(Pretext):
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the clusters, each weighted alike whatever its size, and the share told right."""
-        indices = torch.from_numpy(batch.indices).to(features.device)
+        indices = torch.from_numpy(batch.indices).to(features.device, non_blocking=True)
         cluster = self.clusters[indices].repeat(self.recipe.views)
         logits = self.classifier(features)
         loss = (F.cross_entropy(logits, cluster, reduction="none") * self.cluster_weights[cluster]).mean()

@@ -63,7 +63,7 @@ class Jigsaw(Pretext):
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Shuffle each image's patches; return the cross-entropy of the permutations, and the share told right."""
         drawn = (batch.uniform(UNUSED + 2)[UNUSED + 1] * PERMUTATIONS).astype(np.int64)
-        answer = torch.from_numpy(drawn).to(features.device)
+        answer = torch.from_numpy(drawn).to(features.device, non_blocking=True)
         logits = self.classifier(shuffle(features.view(PATCHES, len(batch), -1), self.permutations[answer]).flatten(1))
         return F.cross_entropy(logits, answer), {"accuracy": (logits.argmax(1) == answer).float().mean()}
 

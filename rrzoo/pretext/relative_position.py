@@ -56,7 +56,7 @@ class RelativePosition(Pretext):
         kept = (np.arange(3) == (which * 3).astype(np.int64)[:, np.newaxis]) | (drawn >= DROP_PROBABILITY)[
             :, np.newaxis
         ]
-        return views * torch.from_numpy(kept).to(views.device).view(-1, 3, 1, 1)
+        return views * torch.from_numpy(kept).to(views.device, non_blocking=True).view(-1, 3, 1, 1)
 
     def loss(self, features: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the directions of all 40 pairs, and the share told right."""

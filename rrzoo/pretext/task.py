@@ -8,13 +8,13 @@ generator or `Batch.uniform`, so that it depends on (seed, epoch, image, view) a
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
-from rrzoo import errors, views
+from rrzoo import errors, ranks, views
 from rrzoo.backbones import SMALLEST_INPUT, Backbone
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
@@ -34,6 +34,18 @@ class Batch:
     def __len__(self) -> int:
         """Return M."""
         return len(self.indices)
+
+    def own(self) -> "Batch":
+        """Return this rank's share of the images: all of them, where there is one rank.
+
+        Raises:
+            errors.ArgumentError: the ranks don't divide the batch.
+        """
+        rows = ranks.share(len(self))
+        if rows == slice(0, len(self)):
+            return self
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, images=self.images[rows], indices=self.indices[rows], labels=labels)
 
     def uniform(self, count: int, per_image: int = 1) -> np.ndarray:
         """Return random numbers in [0, 1) that depend on seed, epoch and image alone; `views.draw` uses others.
@@ -131,18 +143,20 @@ class Pretext(nn.Module):
         """Return the loss, and what the log shows beside it: scalars by name, averaged over an epoch.
 
         Args:
-            views: float32 (N, 3, S, S), S = `view_size`, normalised, as `draw` says; without `needs_plain_layout`
-                perhaps blocked, see `kernels.conv4.block`.
-            batch: the batch they were made of.
+            views: float32 (N, 3, S, S), S = `view_size`, normalised, as `draw` says of the rank's own images; without
+                `needs_plain_layout` perhaps blocked, see `kernels.conv4.block`.
+            batch: the whole batch; every rank computes the loss of all of it.
         """
-        return self.loss(self.extract(self.transform_views(views, batch)), batch)
+        own = batch.own()
+        features = self.extract(self.transform_views(views, own))
+        return self.loss(ranks.gather_images(features, len(own)), batch)
 
     def transform_views(self, views: Tensor, batch: Batch) -> Tensor:
         """Turn views into what the backbone sees: by default the views themselves.
 
         Args:
             views: see `forward`; their memory is used again in the next step.
-            batch: the batch they were made of.
+            batch: the images that they were made of: the rank's own.
 
         Returns:
             float32 (K * M, 3, s, s).
@@ -153,7 +167,7 @@ class Pretext(nn.Module):
         """Return what `forward` does.
 
         Args:
-            features: float32 (K * M, D), or maps, see `uses_feature_maps`.
-            batch: the batch they were made of.
+            features: float32 (K * M, D), or maps, see `uses_feature_maps`; on every rank those of the whole batch.
+            batch: the whole batch.
         """
         raise NotImplementedError

@@ -2,15 +2,16 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from rrzoo import datasets
+from rrzoo import datasets, devices
 from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained, WithoutLabels
 from rrzoo.datasets import Dataset
+from rrzoo.devices import Device
 from rrzoo.environment import machine, versions
 from rrzoo.evaluation import (
     calibration,
@@ -46,6 +47,7 @@ def export(
     untrained: Untrained | None = None,
     pretraining: Dataset | None = None,
     unknown: Mapping[str, ImageArray] | None = None,
+    device: Device = devices.CPU,
 ) -> Model:
     """Fit the probe on `train`, measure everything on `test`, and write the model folder.
 
@@ -60,6 +62,7 @@ def export(
             for borrowed backbones.
         pretraining: images that the backbone has learnt from; default: `train`.
         unknown: pictures of none of the classes, by what they are, to measure whether the model refuses them.
+        device: that measures.
 
     Returns:
         the model as it was written.
@@ -69,7 +72,7 @@ def export(
         errors.ArgumentError: the recipe's embedding_size is more than `train` has directions.
     """
     source = pretraining or train
-    model = _model(name, recipe, pretrained, source, train.classes)
+    model = _model(name, recipe, pretrained, source, train.classes).to(device.where)
     train_features, test_features = model.extract(train.images), model.extract(test.images)
     random_pair_scores: tuple[float, ...] = ()
     if model.has_relation_head:
@@ -86,10 +89,11 @@ def export(
     evaluation = dataclasses.replace(
         _evaluate(model, train_features, test_features, train, test),
         linear_probe_l2=l2,
-        untrained=untrained or (None if pretrained.borrowed else measure_untrained(recipe, train, test)),
+        untrained=untrained or (None if pretrained.borrowed else measure_untrained(recipe, train, test, device)),
     )
     evaluation = own_probe.add(evaluation, model, test, test_features, unknown or {}, temperature)
-    save(model, folder, _gallery(model, train, test), evaluation)
+    gallery = _gallery(model, train, test)
+    save(model.to("cpu"), folder, gallery, evaluation)
     return load(folder)
 
 
@@ -102,7 +106,14 @@ def _gallery(model: Model, train: Dataset, test: Dataset) -> Gallery:
 
 
 def export_unlabelled(
-    name: str, recipe: Recipe, pretrained: Pretrained, images: Dataset, test: Dataset, folder: Path
+    name: str,
+    recipe: Recipe,
+    pretrained: Pretrained,
+    images: Dataset,
+    test: Dataset,
+    folder: Path,
+    device: Device = devices.CPU,
+    gallery: Callable[[Model], Gallery] | None = None,
 ) -> tuple[Model, WithoutLabels]:
     """Measure what was learnt from images without labels, and write the model folder, which has no probe.
 
@@ -113,6 +124,8 @@ def export_unlabelled(
         images: that it was learnt from.
         test: others, all of one size, to measure it on.
         folder: to be made.
+        device: that measures.
+        gallery: builds the model's gallery; default: of clay figures.
 
     Returns:
         the model as it was written, and what was measured.
@@ -121,7 +134,7 @@ def export_unlabelled(
         errors.ModelFolderError: there is something at `folder` already.
         errors.ArgumentError: the recipe's embedding_size is more than the images have directions.
     """
-    model = _model(name, recipe, pretrained, images, ())
+    model = _model(name, recipe, pretrained, images, ()).to(device.where)
     if model.embedding is not None:
         some = np.random.default_rng(0).permutation(len(images))[:MOST_FITTED]
         pooled = model.extract(images.images[np.sort(some)]).pooled
@@ -137,7 +150,8 @@ def export_unlabelled(
         random_pair_scores=random_pair_scores,
     )
     measured = without_labels.measure(model, test)
-    save(model, folder, Gallery.build(model, datasets.load("clay10", "test")), without_labels=measured)
+    shown = gallery(model) if gallery else Gallery.build(model, datasets.load("clay10", "test"))
+    save(model.to("cpu"), folder, shown, without_labels=measured)
     return load(folder), measured
 
 
@@ -179,7 +193,7 @@ def _training(recipe: Recipe, pretrained: Pretrained, source: Dataset, train: Da
         images=pretrained.images,
         views_seen=pretrained.views_seen,
         minutes=round(pretrained.minutes, 1),
-        machine=machine(),
+        machine=machine(pretrained.gpu),
         arithmetic=pretrained.arithmetic,
         versions=versions(),
         date=time.strftime("%Y-%m-%d"),

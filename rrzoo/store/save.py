@@ -35,8 +35,9 @@ def save(
     Raises:
         errors.ModelFolderError: there is something at `folder` already, or it can't be written.
     """
+    there = errors.ModelFolderError(f"{folder} is already there: move it away, or export to another place")
     if folder.exists():
-        raise errors.ModelFolderError(f"{folder} is already there: move it away, or export to another place")
+        raise there
     config = dataclasses.replace(format_1.without_evaluation(model.config), packaged=packaged)
     weights = save_tensors(tensors_of(model, packaged))
     images = golden.golden_images(config.architecture.image_size)
@@ -52,6 +53,7 @@ def save(
         measured = Evaluations(files.sha256(weights), evaluations, without_labels)
         content[model_folder.EVALUATION] = records.to_json(measured)
     try:
+        files.remove_abandoned(folder.parent)
         with files.new_folder(folder) as unfinished:
             for name, one in content.items():
                 files.write(unfinished / name, one)
@@ -59,6 +61,8 @@ def save(
                 gallery.save(unfinished / storage.FOLDER)
             model_folder.write_manifest(unfinished)
     except OSError as problem:
+        if folder.exists():  # by another process, meanwhile
+            raise there from None
         raise errors.ModelFolderError(
             f"{folder} can't be written ({problem}): make room, or export elsewhere"
         ) from None

@@ -3,9 +3,21 @@
 Of a borrowed backbone that stays frozen the head alone is trained: `frozen`.
 """
 
-from rrzoo.training.frozen import LEAST, bytes_of, train_head
+from rrzoo.training.frozen import LEAST, bytes_of, fit_head, train_head, view_features
 from rrzoo.training.held_out import HeldOut
 from rrzoo.training.loop import Pretrained, pretrain
+from rrzoo.training.pace import seconds_of_step
 from rrzoo.training.step import TrainStep
 
-__all__ = ["LEAST", "HeldOut", "Pretrained", "TrainStep", "bytes_of", "pretrain", "train_head"]
+__all__ = [
+    "LEAST",
+    "HeldOut",
+    "Pretrained",
+    "TrainStep",
+    "bytes_of",
+    "fit_head",
+    "pretrain",
+    "seconds_of_step",
+    "train_head",
+    "view_features",
+]

@@ -28,9 +28,9 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
         errors.TrainingError: it can't be written, since the disk is full, say; the one before is still there.
     """
     task = step.task
-    tensors = {f"learner.{name}": value for name, value in task.state_dict().items()}
-    names = [name for name, _ in task.named_parameters()]
-    tensors |= {f"optimizer.{name}": value for name, value in step.optimizer.state(names).items()}
+    learner, optimizer = step.state()
+    tensors = {f"learner.{name}": value for name, value in learner.items()}
+    tensors |= {f"optimizer.{name}": value for name, value in optimizer.items()}
     metadata = {
         "recipe": json.dumps(dataclasses.asdict(task.recipe)),
         "epochs_done": str(epochs_done),
@@ -38,7 +38,7 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
     }
     try:
         with files.new_file(run / CHECKPOINT) as unfinished:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
+            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
             _keep_before(run)
     except (SafetensorError, OSError) as problem:
         kept = (
@@ -58,12 +58,11 @@ def recipe_of(run: Path) -> Recipe:
     if not (run / CHECKPOINT).exists():
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
     try:
+        files.check_regular(run / CHECKPOINT)
         with safe_open(run / CHECKPOINT, "pt") as file:
-            return from_dict(Recipe, json.loads(file.metadata()["recipe"]))
+            return from_dict(Recipe, parse(file.metadata()["recipe"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise errors.TrainingError(
-            f"{run / CHECKPOINT} can't be read ({problem}): delete {run} to start anew"
-        ) from None
+        raise _with_remedy(run, errors.TrainingError(f"{run / CHECKPOINT} can't be read ({problem})")) from None
 
 
 def load(run: Path, step: TrainStep) -> tuple[int, float]:
@@ -72,7 +71,7 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
     Raises:
         errors.TrainingError: it can't be read, or is of another recipe or another version of rrzoo.
     """
-    task, recipe = step.task, step.task.recipe
+    recipe = step.task.recipe
     try:
         saved, metadata, tensors = read(run / CHECKPOINT)
     except errors.TrainingError as problem:
@@ -87,15 +86,13 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
             f"{run} was started with another recipe ({'; '.join(changed)}): "
             "resume with the same options, or delete the folder to start anew"
         )
-    names = [name for name, _ in task.named_parameters()]
     try:
         epochs_done, seconds = int(metadata["epochs_done"]), float(metadata["seconds"])
         if not (1 <= epochs_done <= recipe.epochs and 0 <= seconds < math.inf):
             raise ValueError(f"{epochs_done} epochs of {recipe.epochs} in {seconds} seconds are done")
         if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
             raise ValueError(f"{strange[0]} holds values that are not finite")
-        task.load_state_dict(_with_prefix("learner.", tensors))
-        step.optimizer.load_state(names, _with_prefix("optimizer.", tensors))
+        step.load_state(_with_prefix("learner.", tensors), _with_prefix("optimizer.", tensors))
         return epochs_done, seconds
     except (KeyError, RuntimeError, TypeError, ValueError) as problem:
         first = str(problem).splitlines()[-1].strip()

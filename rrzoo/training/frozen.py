@@ -25,7 +25,7 @@ from rrzoo.datasets import Dataset
 from rrzoo.images import limit_detail, to_square
 from rrzoo.optimisers import OPTIMISERS
 from rrzoo.relation import LOSSES, RelationHead
-from rrzoo.training.held_out import HeldOut, auc_same_image, measure
+from rrzoo.training.held_out import HeldOut, auc_same_image, cosine, measure
 from rrzoo.training.loop import Pretrained
 from rrzoo.training.run_log import log
 from rrzoo.training.step import learning_rate
@@ -90,27 +90,58 @@ def train_head(
     try:
         run.mkdir(parents=True, exist_ok=True)
         log(run, event="start", recipe=dataclasses.asdict(recipe), data=dataset.description, images=len(dataset))
-        features = _features(recipe, backbone.eval(), dataset, run / FEATURES)
+        features = view_features(recipe, backbone.eval(), dataset, run / FEATURES)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be written ({problem}): make room, or choose another --zoo") from None
     log(run, event="features", seconds=round(time.perf_counter() - started, 1))
-    order = np.random.default_rng(recipe.seed).permutation(len(dataset))
-    held, rows = np.split(order, [max(2, round(HELD_OUT * len(order)))])
+    head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes)
+    (run / FEATURES).unlink()
+    learnt_from = len(dataset) - _held_out(len(dataset))
+    taken = (time.perf_counter() - started) / 60
+    views_seen = epochs * learnt_from * recipe.views
+    return Pretrained(backbone, head, learnt_from, epochs, views_seen, taken), report
+
+
+def fit_head(
+    recipe: Recipe, features: np.ndarray, labels: np.ndarray | None, run: Path, until: float = math.inf
+) -> tuple[RelationHead, int, HeldOut]:
+    """Train a relation head on features of views; a tenth of the pictures is held out.
+
+    Args:
+        recipe: of the head.
+        features: float (K, N, D), the first of the unaltered pictures.
+        labels: int (N,), which serve to report one figure only.
+        run: folder of the log.
+        until: begin no epoch after this time of `time.perf_counter`.
+
+    Returns:
+        the head, for features as they are; the epochs that it took; how well it does on the pictures held out.
+
+    Raises:
+        errors.TrainingError: the loss is not finite.
+    """
+    order = np.random.default_rng(recipe.seed).permutation(features.shape[1])
+    held, rows = np.split(order, [_held_out(len(order))])
     rows.sort()
     projection = _projection(features, rows)
     held = held[:MOST_HELD_OUT]
-    labels = None if dataset.labels is None else dataset.labels[held]
     unseen = projection(features[:, held])  # (K, H, D)
-    head, epochs, report = _learn(recipe, features, rows, projection, unseen, labels, run, started + 60 * minutes)
-    (run / FEATURES).unlink()
-    taken = (time.perf_counter() - started) / 60
-    views_seen = epochs * len(rows) * recipe.views
-    return Pretrained(backbone, _folded(head, projection), len(rows), epochs, views_seen, taken), report
+    of_held = None if labels is None else labels[held]
+    head, epochs, report = _learn(recipe, features, rows, projection, unseen, of_held, run, until)
+    return _folded(head, projection), epochs, report
+
+
+def _held_out(pictures: int) -> int:
+    return max(2, round(HELD_OUT * pictures))
 
 
 @torch.no_grad()
-def _features(recipe: Recipe, backbone: Backbone, dataset: Dataset, path: Path) -> np.ndarray:
-    """Compute the features of the unaltered picture and of K - 1 views, float16 (K, N, D), into a mapped file."""
+def view_features(recipe: Recipe, backbone: Backbone, dataset: Dataset, path: Path) -> np.ndarray:
+    """Compute the features of the unaltered picture and of K - 1 views, float16 (K, N, D), into a mapped file.
+
+    Raises:
+        errors.TrainingError: they are not finite.
+    """
     count, mean, std = len(dataset), torch.tensor(dataset.mean), torch.tensor(dataset.std)
     shape = (recipe.views, count, backbone.feature_size)
     kept = np.lib.format.open_memmap(path, "w+", np.float16, shape)
@@ -172,13 +203,14 @@ def _learn(
             total += loss.item()
         if not math.isfinite(total):
             raise errors.TrainingError(f"the loss is {total} at epoch {epoch + 1}: lower the learning rate")
-        auc = auc_same_image(head.eval(), unseen)
+        auc = auc_same_image(head.eval().score_all, unseen)
         log(run, event="epoch", epoch=epoch + 1, loss=round(total / len(batches), 6), held_out_auc=round(auc, 5))
         if auc > best_auc:
             best, best_epoch, best_auc = copy.deepcopy(head), epoch + 1, auc
         if epoch + 1 - best_epoch >= PATIENCE or time.perf_counter() > until:
             break
-    report = measure(best.eval(), unseen, labels)
+    report = measure(best.eval().score_all, unseen, labels)
+    report = dataclasses.replace(report, cosine=measure(cosine, unseen, labels))
     log(run, event="held out", epoch=best_epoch, **dataclasses.asdict(report))
     return best, best_epoch, report
 

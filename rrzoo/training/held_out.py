@@ -1,54 +1,61 @@
-"""How well a relation head tells held-out pictures apart: over all pairs of them, and where false alarms are few."""
+"""How well a score of pairs tells held-out pictures apart: over all pairs of them, and where false alarms are few."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from rrzoo.relation import RelationHead
+Score = Callable[[Tensor, Tensor], Tensor]  # features (L, D) and (R, D) -> scores (L, R)
 
 FALSE_ALARMS = (1e-3, 1e-4)  # shares of the pairs of different pictures that score above the threshold
-ROWS = 32  # of left features whose pairs with all right ones are in memory at once
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a head does on pictures that it has not seen."""
+    """What a score does on pictures that nothing was fitted to."""
 
     pictures: int
     auc_same_image: float  # area under ROC: two random views of one picture against views of two
     auc_same_class: float | None = None  # two unaltered pictures of one class against two of different; None: no labels
     recall_1e_3: float | None = None  # of random views, by their unaltered picture, at that share of false alarms
     recall_1e_4: float | None = None
+    cosine: "HeldOut | None" = None  # of a head: what the cosine of the same features does, centred
 
 
-def auc_same_image(head: RelationHead, features: Tensor) -> float:
+def cosine(left: Tensor, right: Tensor) -> Tensor:
+    """Return cosine similarities, (L, R)."""
+    return F.normalize(left) @ F.normalize(right).T
+
+
+def auc_same_image(score: Score, features: Tensor) -> float:
     """Return the area for random views of H pictures; `features` as for `measure`, K at least 2."""
-    scores = all_pairs(head, features[1], features[2 if len(features) > 2 else 0])
+    scores = _scores(score, features[1], features[2 if len(features) > 2 else 0])
     return _auc(scores.diagonal(), scores[_different(scores)])
 
 
-def measure(head: RelationHead, features: Tensor, labels: np.ndarray | None = None) -> HeldOut:
+def measure(score: Score, features: Tensor, labels: np.ndarray | None = None) -> HeldOut:
     """Score all pairs of H pictures' views.
 
     Args:
-        head: in eval mode.
-        features: float32 (K, H, D) as the head takes them; first of the unaltered pictures, then of random views.
+        score: of pairs; `RelationHead.score_all` of a head in eval mode, or `cosine`.
+        features: float32 (K, H, D) as it takes them; first of the unaltered pictures, then of random views.
         labels: int (H,).
     """
     same_class = None
     if labels is not None:
-        alike = all_pairs(head, features[0], features[0])
+        alike = _scores(score, features[0], features[0])
         same, different = labels[:, None] == labels, _different(alike)
         if (same & different).any() and (~same).any():
             same_class = _auc(alike[same & different], alike[~same])
-    views = [all_pairs(head, features[0], view) for view in features[1:]]
+    views = [_scores(score, features[0], view) for view in features[1:]]
     alarms = np.sort(np.concatenate([scores[_different(scores)] for scores in views]))
     matching = np.concatenate([scores.diagonal() for scores in views])
     thresholds = [alarms[-max(1, round(share * len(alarms)))] for share in FALSE_ALARMS]
-    recalls = [float((matching > threshold).mean()) for threshold in thresholds]
-    return HeldOut(features.shape[1], auc_same_image(head, features), same_class, *recalls)
+    often, seldom = (float((matching > threshold).mean()) for threshold in thresholds)
+    return HeldOut(features.shape[1], auc_same_image(score, features), same_class, often, seldom)
 
 
 def _different(scores: np.ndarray) -> np.ndarray:
@@ -57,14 +64,8 @@ def _different(scores: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def all_pairs(head: RelationHead, left: Tensor, right: Tensor) -> np.ndarray:
-    """Return the logits of every left with every right feature, float32 (L, R), both orders averaged."""
-    rows = []
-    for part in torch.split(left, ROWS):
-        one = part.repeat_interleave(len(right), 0)
-        two = right.repeat(len(part), 1)
-        rows.append(((head(one, two) + head(two, one)) / 2).view(len(part), len(right)))
-    found: np.ndarray = torch.cat(rows).numpy()
+def _scores(score: Score, left: Tensor, right: Tensor) -> np.ndarray:
+    found: np.ndarray = score(left, right).numpy()
     return found
 
 

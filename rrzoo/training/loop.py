@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from rrzoo import backbones, environment, errors, pretext, recipes, relation
+from rrzoo import backbones, devices, environment, errors, files, pretext, ranks, recipes, relation
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
-from rrzoo.training import checkpoint
+from rrzoo.devices import Device
+from rrzoo.training import checkpoint, costs
 from rrzoo.training.run_log import log
 from rrzoo.training.step import TrainStep, learning_rate
 
 COMPILES = 5  # s that a first step takes at least where it compiles
+WATCH = 16  # steps between two looks at the loss on a GPU, which has to finish its work for each
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Pretrained:
     minutes: float
     arithmetic: str = ""  # of the backbone: float32, or bfloat16
     borrowed: BorrowedWeights | None = None  # that the backbone started from, if any
+    gpu: str = ""  # that was used, if any was
 
 
 @environment.keep_memory()
@@ -45,12 +48,16 @@ def pretrain(
     resume: bool = False,
     minutes: float = math.inf,
     backbone: backbones.Backbone | None = None,
+    device: Device = devices.CPU,
 ) -> Pretrained:
     """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
     Each step takes M images, shows K views of each to the backbone and follows the task's loss. A checkpoint is written
     into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted one: order, views and
-    learning rate depend on (seed, epoch, step) alone.
+    learning rate depend on (seed, epoch, step) alone; so does one on another device, or another number of ranks, up to
+    rounding.
+
+    Several ranks, see `rrzoo.ranks`, share each batch. All return what was learnt; the first alone writes.
 
     Args:
         recipe: of the model.
@@ -60,21 +67,26 @@ def pretrain(
         minutes: begin no epoch that, as long as those before took, would not be over after this time of training; a
             resumed run counts the time before, too. The first epoch is always trained.
         backbone: to go on from, with borrowed weights; default: one with random weights.
+        device: that computes. What is returned is on the CPU.
 
     Raises:
-        errors.ArgumentError: fewer images than one batch, or a number of views that is not for the pretext task.
+        errors.ArgumentError: fewer images than one batch, a number of views that is not for the pretext task, or ranks
+            that don't divide the batch or are of other versions.
         errors.DatasetError: no labels, and the pretext task needs them.
         errors.TrainingError: a run is there and `resume` is not set, or the reverse; it was started with another
-            recipe; the loss is not finite; checkpoint or log can't be written.
+            recipe; the loss is not finite; checkpoint or log can't be written; the device has no room; a rank was lost.
     """
     recipes.check(recipe)
+    ranks.share(recipe.batch_size)  # raises where the ranks don't divide it
+    facts = {"the recipe": str(recipe), "the number of images": str(len(dataset))}
+    ranks.require_agreement(environment.versions() | facts)
     if len(dataset) < recipe.batch_size:
         raise errors.ArgumentError(f"{len(dataset)} images are less than one batch of {recipe.batch_size}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         backbone = backbone or backbones.create(recipe.backbone)
         task = pretext.create(recipe, backbone, dataset)
-    step = TrainStep(task, dataset)
+    step = TrainStep(task, dataset, device=device)
     epochs_done, seconds_before = _start(run, step, resume)
     started = time.perf_counter()
 
@@ -90,19 +102,27 @@ def pretrain(
         unit_scale=True,
         dynamic_ncols=True,
         mininterval=0.5,
+        disable=not ranks.this().first,
     ) as bar:
         for epoch in range(epochs_done, recipe.epochs):
-            if epoch and seconds() * (epoch + 1) / epoch > 60 * minutes:
+            if ranks.say_from_first(bool(epoch and seconds() * (epoch + 1) / epoch > 60 * minutes)):
                 break
             record = _train_epoch(step, epoch, run, bar)
             epochs_done, taken = epoch + 1, seconds()
-            log(run, event="epoch", epoch=epochs_done, **record, seconds=round(taken, 1))
-            checkpoint.save(run, step, epochs_done, taken)
-    task.eval()
+            if ranks.this().first:
+                log(run, event="epoch", epoch=epochs_done, **record, seconds=round(taken, 1))
+                checkpoint.save(run, step, epochs_done, taken)
+    task.eval().to("cpu")
     views_seen = epochs_done * images * recipe.views
-    return Pretrained(
-        backbone, task.relation_head, len(dataset), epochs_done, views_seen, seconds() / 60, step.arithmetic
-    )
+    taken = seconds() / 60
+    arithmetic, gpu = step.arithmetic, _gpu(step)
+    return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, taken, arithmetic, gpu=gpu)
+
+
+def _gpu(step: TrainStep) -> str:
+    """Name the GPUs that train, "" if the CPU does."""
+    count = ranks.this().count
+    return "" if step.device.is_cpu else f"{count} x {step.device.name}" if count > 1 else step.device.name
 
 
 def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str, float]:
@@ -112,34 +132,48 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str,
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(step.dataset))
     begun = time.perf_counter()
     task.start_epoch(epoch, step.dataset)
-    total_loss = 0.0
-    totals: dict[str, Tensor] = {}  # of the task's metrics, where they were computed until the log asks for them
+    watch = 1 if step.device.is_cpu else WATCH
+    totals: dict[str, Tensor] = {}  # of loss and metrics, where they were computed until the log asks for them
     for number in range(steps):
         # not sorted: neighbours in the batch make pairs
         indices = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
         step.optimizer.learning_rate = learning_rate(recipe, (epoch + number / steps) / recipe.epochs)
-        if bar.n == bar.initial:
-            loss, metrics = _first_step(step, epoch, indices, run, bar)
-        else:
-            loss, metrics = step(epoch, indices)
-        for name, value in metrics.items():
-            totals[name] = value.double() if name not in totals else totals[name] + value
-        total_loss += loss.item()  # the only figure that every step waits for
-        if not math.isfinite(total_loss):
+        try:
+            first = step.view_buffer is None  # nothing was shown yet
+            loss, metrics = _first_step(step, epoch, indices, run, bar) if first else step(epoch, indices)
+        except torch.OutOfMemoryError:
+            raise _no_room(step) from None
+        for name, value in {"loss": loss, **metrics}.items():
+            totals[name] = value.to(step.device.exact) if name not in totals else totals[name] + value
+        bar.update(recipe.batch_size)
+        if (number + 1) % watch and number + 1 < steps:
+            continue
+        mean_loss = totals["loss"].item() / (number + 1)  # the only figure that training waits for
+        if not math.isfinite(mean_loss):
             raise errors.TrainingError(
                 f"the loss is {loss.item()} at epoch {epoch + 1}, step {number + 1}: lower the learning rate "
                 f"(it is {recipe.learning_rate}) and start anew"
             )
-        shown = f"epoch {epoch + 1}/{recipe.epochs}, loss {total_loss / (number + 1):.4f}"
-        bar.set_postfix_str(shown, refresh=False)
-        bar.update(recipe.batch_size)
+        bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {mean_loss:.4f}", refresh=False)
     images_per_second = steps * recipe.batch_size / (time.perf_counter() - begun)
+    means = {name: total.item() / steps for name, total in totals.items()}
     return {
-        "loss": round(total_loss / steps, 6),
-        **{name: round(total.item() / steps, 4) for name, total in totals.items()},
+        "loss": round(means.pop("loss"), 6),
+        **{name: round(mean, 4) for name, mean in means.items()},
         "images_per_second": round(images_per_second, 1),
         "views_per_second": round(images_per_second * recipe.views, 1),
     }
+
+
+def _no_room(step: TrainStep) -> errors.TrainingError:
+    """Say what would fit into the device's memory."""
+    recipe, device = step.task.recipe, step.device
+    _, memory = torch.cuda.mem_get_info(device.where) if device.where.type == "cuda" else (0, 0)
+    fits = costs.that_fits(recipe, step.dataset, memory * ranks.this().count, device.bfloat16)
+    remedy = "choose another device" if fits is None else "try --views {} --batch-size {}".format(*fits)
+    return errors.TrainingError(
+        f"{device.name} has no room for {recipe.views} views of {recipe.batch_size} images a step: {remedy}"
+    )
 
 
 def _first_step(
@@ -155,13 +189,24 @@ def _first_step(
     seconds = time.perf_counter() - begun
     if seconds > COMPILES:
         bar.write(f"compiled for this machine in {seconds:.0f} s; the next start finds it on disk", sys.stderr)
-    bar.unpause()
-    log(run, event="first_step", seconds=round(seconds, 2))
+    if ranks.this().first:
+        bar.unpause()
+        log(run, event="first_step", seconds=round(seconds, 2))
     return loss, metrics
 
 
 def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
-    """Begin or resume a run; return how many epochs are done and the seconds they took."""
+    """Begin or resume a run on all ranks; return how many epochs are done and the seconds they took."""
+    done = (0, 0.0)
+    if ranks.this().first:
+        done = _open(run, step, resume)
+    epochs_done, seconds = ranks.say_from_first(done)
+    step.copy_from_first()
+    return epochs_done, seconds
+
+
+def _open(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
+    """Make the folder of a run, or read its checkpoint; return what `_start` does."""
     recipe, dataset = step.task.recipe, step.dataset
     saved = run / checkpoint.CHECKPOINT
     if saved.exists() and not resume:
@@ -172,6 +217,7 @@ def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
     try:
         run.mkdir(parents=True, exist_ok=True)
+        files.remove_abandoned(run)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be made ({problem.strerror}): choose another folder") from None
     epochs_done, seconds = 0, 0.0
@@ -184,7 +230,9 @@ def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
         recipe=dataclasses.asdict(recipe),
         data=dataset.description,
         images=len(dataset),
-        machine=environment.machine(),
+        machine=environment.machine(_gpu(step)),
+        device=step.device.name,
+        ranks=ranks.this().count,
         arithmetic=step.arithmetic,
         threads=torch.get_num_threads(),
         omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "not set"),

@@ -2,6 +2,8 @@
 
 import functools
 import importlib.util
+import warnings
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -104,26 +106,68 @@ def apply(images: Tensor, parameters: ViewParameters, size: int, mean: Tensor, s
     Returns:
         float32 (N, 3, S, S), normalised, on the device of `images`.
     """
-    device = images.device
     views = _resized_crops(images, parameters, size)
+    jitter, factors, order, grey = _sent(images.device, "jitter", "factors", "order", "grey", of=parameters)
+    return _finish(views, jitter, factors, order, grey, mean, std)
+
+
+def _sent(device: torch.device, *names: str, of: ViewParameters) -> list[Tensor]:
+    """Return parameters as tensors on a device, which goes on with its work meanwhile."""
+    return [torch.from_numpy(getattr(of, name)).to(device, non_blocking=True) for name in names]
+
+
+def _finish(
+    views: Tensor, jitter: Tensor, factors: Tensor, order: Tensor, grey: Tensor, mean: Tensor, std: Tensor
+) -> Tensor:
+    """Change the colours of cut and scaled views, and normalise them; in one pass where a compiler fuses it."""
+    finish = _fused() if views.device.type == "cuda" else colour
+    return finish(views, jitter, factors, order, grey, mean, std)
+
+
+def colour(
+    views: Tensor, jitter: Tensor, factors: Tensor, order: Tensor, grey: Tensor, mean: Tensor, std: Tensor
+) -> Tensor:
+    """Change the colours of views, float (N, 3, S, S) in 0..1, and normalise them.
+
+    Every operation is computed for every view, and kept where it is asked for: that has one shape whatever was drawn,
+    so that a compiler fuses it, and nothing waits for the device. Other arguments as in `ViewParameters`.
+    """
     for position in range(4):
+        changed = views
         for operation, adjust in enumerate(ADJUST):
-            rows = np.flatnonzero(parameters.jitter & (parameters.order[:, position] == operation))
-            index = torch.from_numpy(rows).to(device)
-            factor = torch.from_numpy(parameters.factors[rows, operation]).to(device).view(-1, 1, 1, 1)
-            views[index] = adjust(views[index], factor)
-    grey = torch.from_numpy(np.flatnonzero(parameters.grey)).to(device)
-    views[grey] = _grey(views[grey])
-    return views.sub_(mean.view(3, 1, 1)).div_(std.view(3, 1, 1))
+            asked = (jitter & (order[:, position] == operation)).view(-1, 1, 1, 1)
+            changed = torch.where(asked, adjust(views, factors[:, operation].view(-1, 1, 1, 1)), changed)
+        views = changed
+    views = torch.where(grey.view(-1, 1, 1, 1), _grey(views), views)
+    return (views - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+
+
+@functools.cache
+def _fused() -> Callable[..., Tensor]:
+    """Return `colour` through torch.compile; as it is, with one warning, where that fails: without Triton, say."""
+    compiled, works = torch.compile(colour, dynamic=False), True
+
+    def fused(*arguments: Tensor) -> Tensor:
+        nonlocal works
+        if works:
+            try:
+                return compiled(*arguments)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # compilers have many ways to fail, and views need none
+                works = False
+                reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                warnings.warn(f"views take longer, since torch.compile fails: {reason}", stacklevel=2)
+        return colour(*arguments)
+
+    return fused
 
 
 def _resized_crops(images: Tensor, parameters: ViewParameters, size: int) -> Tensor:
     """Cut, scale and flip as two matrix products: rows @ image @ columns."""
     count, _, height, width = images.shape
-    device = images.device
-    top, left, crop_height, crop_width, flip = (
-        torch.from_numpy(array).to(device)
-        for array in (parameters.top, parameters.left, parameters.height, parameters.width, parameters.flip)
+    top, left, crop_height, crop_width, flip = _sent(
+        images.device, "top", "left", "height", "width", "flip", of=parameters
     )
     rows = _bilinear_weights(top, crop_height, height, size)  # (N, S, H)
     columns = _bilinear_weights(left, crop_width, width, size)  # (N, S, W)

@@ -196,7 +196,7 @@ def test_a_resumed_run_has_the_epochs_it_was_started_with(
     """And ends with the weights of one that was not stopped."""
     fill(tmp_path / "photos", plain(40))
     start = ("train", "--images", "photos", "--backbone", "conv4", "--views", "2", "--labels", "none")
-    monkeypatch.setattr(pace, "seconds_of_step", lambda chosen, images: 3.0)  # 4 steps an epoch, 570 s
+    monkeypatch.setattr(training, "seconds_of_step", lambda chosen, images, device: 3.0)  # 4 steps an epoch, 570 s
     monkeypatch.setattr(pace, "SHARE", 3 * 4 * 3 / 600)
     whole = run_command(*start, "--name", "whole")
     assert whole.status == 0, whole.err
@@ -212,7 +212,7 @@ def test_a_resumed_run_has_the_epochs_it_was_started_with(
         stopped = run_command(*start, "--name", "stopped")
     assert stopped.status == 130
     assert "--resume" in stopped.err
-    monkeypatch.setattr(pace, "seconds_of_step", no_training)
+    monkeypatch.setattr(training, "seconds_of_step", no_training)
     resumed = run_command(*start, "--name", "stopped", "--resume")
     assert resumed.status == 0, resumed.err
     one, other = (load(tmp_path / "zoo" / name).state_dict() for name in ("whole", "stopped"))
@@ -225,7 +225,7 @@ def test_more_pictures_than_the_minutes_allow(
     tmp_path: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path / "photos", plain(60))
-    monkeypatch.setattr(pace, "seconds_of_step", lambda chosen, images: 300.0)
+    monkeypatch.setattr(training, "seconds_of_step", lambda chosen, images, device: 300.0)
     monkeypatch.setattr(pace, "SHARE", 1.0)
     done = run_command("train", "--images", "photos", "--backbone", "conv4", "--views", "2")
     assert done.status == 0, done.err
@@ -236,7 +236,7 @@ def test_more_pictures_than_the_minutes_allow(
 def test_a_probe_learns_from_all_pictures(tmp_path: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the backbone sees so few that none may be of some class."""
     fill(tmp_path / "photos", classes("cat", "horse", "newt"))
-    monkeypatch.setattr(pace, "seconds_of_step", lambda chosen, images: 600.0)
+    monkeypatch.setattr(training, "seconds_of_step", lambda chosen, images, device: 600.0)
     monkeypatch.setattr(pace, "SHARE", 1.0)
     done = run_command("train", "--images", "photos", "--backbone", "conv4", "--views", "2", "--batch-size", "2")
     assert done.status == 0, done.err

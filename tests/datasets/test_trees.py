@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -307,13 +306,21 @@ def test_a_killed_build_leaves_no_entry(tmp_path: Path, random: np.random.Genera
     (unfinished,) = entries()
     assert unfinished.name.startswith(".unfinished-")
     assert len(datasets.load(f"dir:{tmp_path}/photos")) == 3
-    assert unfinished in entries()  # it might be at work
-    long_ago = time.time() - 2 * cache.ABANDONED
-    for path in (*unfinished.iterdir(), unfinished):
-        os.utime(path, (long_ago, long_ago))
-    write(tmp_path / "photos" / "3.png", smooth_image(random, 10, 10))
-    assert len(datasets.load(f"dir:{tmp_path}/photos")) == 4
     assert unfinished not in entries()
+
+
+def test_what_another_process_decodes_stays(tmp_path: Path, random: np.random.Generator) -> None:
+    for name in ("some", "others"):
+        for number in range(2):
+            write(tmp_path / name / f"{number}.png", smooth_image(random, 10, 10))
+    process = start(tmp_path / "some", 1)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "decoding\n"
+    (unfinished,) = entries()
+    datasets.load(f"dir:{tmp_path}/others")
+    assert unfinished in entries()
+    assert process.wait(60) == 0
+    assert len(entries()) == 2
 
 
 def test_two_builds_at_once(tmp_path: Path, random: np.random.Generator) -> None:

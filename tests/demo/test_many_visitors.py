@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 
 from rrzoo.demo import page
 
-VISITS = 1_000
+VISITS = 2_000
 AT_ONCE = 10
 
 
@@ -64,8 +65,11 @@ def test_sessions_that_come_and_go_leave_nothing(server: str) -> None:
     asyncio.run(visits(server, range(VISITS // 4, VISITS)))
     later, open_later = taken(process)
     print(f"{VISITS} visits: {memory:.0f} to {later:.0f} MB, {descriptors} to {open_later} descriptors")
-    assert later - memory < 25
-    assert open_later - descriptors <= AT_ONCE  # connections that are just being closed
+    assert later - memory < 50
+    end = time.monotonic() + 30
+    while taken(process)[1] > descriptors:  # connections that are just being closed
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 async def flood(server: str) -> list[int]:

@@ -110,7 +110,7 @@ def unfinished(folder: Path) -> Case:
     model = load(MODEL)
     rrzoo.Gallery.from_images(model, [picture(), picture()[:, ::-1]]).save(folder / "saved")
     store = Unfinished(folder / "g", model.fingerprint, "photos")
-    store.add(replace(storage.read(folder / "saved")[1], stamps=np.zeros((2, 2), np.int64)))
+    store.add(replace(storage.check(folder / "saved").rows, stamps=np.zeros((2, 2), np.int64)))
     (path,) = store.folder.iterdir()
     content = path.read_bytes()
 

@@ -93,7 +93,7 @@ def test_groups_equal_those_of_all_pairs(model: rrzoo.Model, folder: Path) -> No
     comparison, count = gallery.comparison(), len(gallery)
     left, right = np.triu_indices(count, 1)
     likely = comparison.probability(left, right) >= 0.9
-    near = candidates.nearest(torch.from_numpy(comparison.unit), 16).numpy()
+    near = candidates.nearest(torch.from_numpy(np.asarray(comparison.unit)), 16).numpy()
     linked = {(a, b) for a, row in enumerate(near.tolist()) for b in row}
     parts = [{row} for row in range(count)]
     for a, b, joined in zip(left.tolist(), right.tolist(), likely.tolist(), strict=True):

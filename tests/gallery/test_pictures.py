@@ -140,7 +140,8 @@ def test_a_data_set_that_is_broken_is_no_absent_one(model: rrzoo.Model, saved: P
 
 
 def test_no_photograph_is_kept(saved: Path) -> None:
-    manifest, rows = storage.read(saved)
+    kept = storage.check(saved)
+    manifest, rows = kept.manifest, kept.rows
     assert [(one.dataset, one.split, one.rows) for one in manifest.splits] == [
         ("stl10", "train", 30),
         ("stl10", "test", 20),

@@ -18,9 +18,12 @@ import rrzoo
 from conftest import smooth_image
 from rrzoo import errors, files
 from rrzoo.features import Features
-from rrzoo.gallery import storage
+from rrzoo.gallery import manifest as manifests
+from rrzoo.gallery import storage, writing
+from rrzoo.gallery.blobs import Joined
+from rrzoo.gallery.columns import Column
+from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.rows import Rows, Split
-from rrzoo.gallery.storage import GalleryManifest
 from rrzoo.gallery.thumbnails import Thumbnails
 
 FILES = ["features-{}.safetensors", "manifest.json", "rows-{}.safetensors", "thumbnails-{}.safetensors"]
@@ -148,8 +151,8 @@ def test_an_older_format_is_named_and_not_read(tmp_path: Path) -> None:
 
 
 def test_only_what_is_a_gallerys_is_removed(tmp_path: Path, random: np.random.Generator) -> None:
-    others = ["notes.txt", "features-1.safetensors.bak", "features-x.safetensors", ".unfinished-notes.txt-abc"]
-    leftovers = ["features-9.safetensors", ".unfinished-rows-4.safetensors-a_b", ".unfinished-manifest.json-xyz"]
+    others = ["notes.txt", "features-1.safetensors.bak", "features-x.safetensors", "unfinished-notes"]
+    leftovers = ["features-9.safetensors"]
     for name in others + leftovers:
         (tmp_path / name).write_text("x")
     gallery(random, 3).save(tmp_path)
@@ -174,7 +177,7 @@ def test_a_generation_that_ends_while_it_is_read(
     tmp_path: Path, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery(random, 3).save(tmp_path)
-    new, read_manifest = gallery(random, 6), storage._read_manifest
+    new, read_manifest = gallery(random, 6), manifests.read
 
     def read_and_be_overtaken(folder: Path) -> GalleryManifest:
         manifest = read_manifest(folder)
@@ -182,7 +185,7 @@ def test_a_generation_that_ends_while_it_is_read(
             new.save(folder)
         return manifest
 
-    monkeypatch.setattr(storage, "_read_manifest", read_and_be_overtaken)
+    monkeypatch.setattr(manifests, "read", read_and_be_overtaken)
     assert len(rrzoo.Gallery.load(MODEL, tmp_path)) == 6
 
 
@@ -194,11 +197,13 @@ def test_names_of_files_and_labels_come_back_as_they_were(tmp_path: Path) -> Non
         np.eye(4, dtype=np.float32), np.ones(4, np.float32), np.array([0, 1, -1, 1]), sources, stamps, thumbnails
     )
     manifest = GalleryManifest("m", "f", 4, "cosine", 4, ("a", "b"), None)
-    storage.write(tmp_path, manifest, rows)
-    read, again = storage.read(tmp_path)
+    writing.write(tmp_path, manifest, rows)
+    read, again = storage.check(tmp_path).manifest, storage.check(tmp_path).rows
     assert (read.model, read.classes, read.generation, again.sources) == ("m", ("a", "b"), 1, sources)
-    for name, tensor in rows.tensors().items():
-        np.testing.assert_array_equal(again.tensors()[name], tensor)
+    for name in ("unit", "lengths", "labels", "stamps"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(rows, name))
+    assert again.thumbnails is not None
+    assert list(again.thumbnails.files) == list(thumbnails.files)
 
 
 @pytest.fixture
@@ -210,13 +215,23 @@ def saved(tmp_path: Path, random: np.random.Generator) -> Path:
 
 def flip_byte(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[-2] ^= 1
     path.write_bytes(content)
 
 
 def edit(**fields: object) -> Callable[[Path], object]:
     """Return what changes fields of the manifest."""
     return lambda folder: write_manifest(folder, json.loads((folder / "manifest.json").read_text()) | fields)
+
+
+def segment(**fields: object) -> dict[str, object]:
+    """Return the segment of `saved`, with fields changed."""
+    return {"number": 1, "rows": 6, "classes": ["hill", "sea"]} | fields
+
+
+def of_segment(**fields: object) -> Callable[[Path], object]:
+    """Return what changes fields of the only segment."""
+    return edit(segments=[segment(**fields)])
 
 
 def write_manifest(folder: Path, manifest: object) -> None:
@@ -263,7 +278,7 @@ def edit_to_format_2(dataset: str | None) -> Callable[[Path], None]:
 
     def apply(folder: Path) -> None:
         manifest = json.loads((folder / "manifest.json").read_text())
-        del manifest["splits"]
+        del manifest["splits"], manifest["segments"]
         write_manifest(folder, manifest | {"dataset": dataset, "format": 2})
 
     return apply
@@ -285,17 +300,24 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "manifest binary": (lambda f: (f / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is damaged"),
     "manifest nested": (lambda f: (f / "manifest.json").write_text("[" * 100_000), "is damaged"),
     "manifest a list": (lambda f: write_manifest(f, []), "an object is needed"),
-    "newer format": (edit(format=4), "of format 4, this version reads 3: upgrade rrzoo, or build it anew"),
+    "newer format": (edit(format=5), "of format 5, this version reads 4: upgrade rrzoo, or build it anew"),
     "other metric": (edit(metric="l2"), "out of range"),
     "unknown field": (edit(colour="red"), "unknown field 'colour'"),
     "rows are text": (edit(rows="6"), "rows is '6'"),
-    "rows": (edit(rows=5), r"features are \(6, 3\), not \(5, 3\)"),
+    "rows": (edit(rows=5), "lists other files than .*removed-1"),
+    "more rows than segments have": (edit(rows=7), "segments have 6 rows, and it has 7"),
+    "rows of the segment": (of_segment(rows=7), "lists other files than .*removed-1"),
+    "rows of both": (edit(rows=5, segments=[segment(rows=5)]), r"features are \(6, 3\), not \(5, 3\)"),
     "dimension": (edit(dimension=4), r"features are \(6, 3\), not \(6, 4\)"),
     "generation": (edit(generation=0), "out of range"),
-    "generation without files": (edit(generation=2), "lists other files than features-2"),
+    "segment without files": (edit(generation=2, segments=[segment(number=2)]), "lists other files than features-2"),
+    "segment of the future": (of_segment(number=2), "are not of generations up to 1"),
+    "segment twice": (edit(segments=[segment(), segment()], rows=12), "are not of generations up to 1"),
+    "segment of nothing": (of_segment(rows=0), "segments have 0 rows"),
+    "no segment": (edit(segments=[]), "are not of generations up to 1"),
     "a file above": (list_file("../features-1.safetensors"), "lists other files"),
     "a file elsewhere": (list_file("/etc/passwd"), "lists other files"),
-    "a class less": (edit(classes=["hill"]), "not numbers of 1 classes"),
+    "a class less": (of_segment(classes=["hill"]), "not numbers of 1 classes"),
     "format 2 of another data set": (edit_to_format_2("cifar10/test"), "6 images of cifar10/test are nothing that"),
     "splits": (edit(splits=[{"dataset": "clay10", "split": "test", "rows": 6}]), "lists other files"),
     "splits: no list": (edit(splits="clay10/test"), "splits is 'clay10/test'"),
@@ -326,10 +348,41 @@ def test_damage_is_named(saved: Path, damage: str) -> None:
     hurt, message = DAMAGE[damage]
     hurt(saved)
     with pytest.raises(errors.GalleryError, match=message) as caught:
-        rrzoo.Gallery.load(MODEL, saved)
+        storage.check(saved)
     assert "build it anew" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert damage == "no manifest" or storage.is_gallery(saved)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_named_where_it_is_read(saved: Path, damage: str) -> None:
+    """A gallery is not read when it is opened; what is read is checked. A changed number shows in `check` alone."""
+    DAMAGE[damage][0](saved)
+    if damage == "features changed":
+        use(rrzoo.Gallery.load(MODEL, saved))
+        return
+    with pytest.raises(errors.GalleryError, match="build ") as caught:
+        use(rrzoo.Gallery.load(MODEL, saved))
+    assert "\n" not in str(caught.value)
+
+
+def test_opening_reads_no_row(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it takes as long for a million rows."""
+    with monkeypatch.context() as patched:
+        for kind in (Column, Joined):
+            for name in ("__getitem__", "__iter__", "__array__"):
+                patched.setattr(kind, name, None, raising=False)
+        opened = rrzoo.Gallery.load(MODEL, saved)
+        assert len(opened) == 6
+    use(opened)
+
+
+def use(opened: rrzoo.Gallery) -> None:
+    """Read all of a gallery."""
+    assert len(opened.search(np.ones((9, 12, 3), np.uint8), 6)[0]) == 6
+    assert len(opened.features()) == len(list(opened.sources)) == len(opened.labels) == 6
+    for row in range(6):
+        opened.thumbnail(row)
 
 
 SPLITS: dict[str, tuple[list[Split], str]] = {
@@ -348,8 +401,9 @@ SPLITS: dict[str, tuple[list[Split], str]] = {
 @pytest.mark.parametrize("case", SPLITS)
 def test_pictures_come_only_from_data_sets_that_are_shown(saved: Path, case: str) -> None:
     splits, message = SPLITS[case]
-    manifest, rows = storage.read(saved)
-    storage.write(saved, replace(manifest, splits=tuple(splits)), replace(rows, thumbnails=None, splits=tuple(splits)))
+    kept = storage.check(saved)
+    manifest, rows = kept.manifest, kept.rows
+    writing.write(saved, replace(manifest, splits=tuple(splits)), replace(rows, thumbnails=None, splits=tuple(splits)))
     with pytest.raises(errors.GalleryError, match=message) as caught:
         rrzoo.Gallery.load(MODEL, saved)
     assert "build " in str(caught.value)
@@ -366,17 +420,18 @@ def test_features_are_kept_in_half_of_the_bytes(tmp_path: Path, random: np.rando
     manifest = GalleryManifest("m", "f", 256, "cosine", 900, tuple("abcdefghij"), None, splits)
     for number, kept in enumerate((None, relation)):
         folder = tmp_path / f"{number}"
-        storage.write(folder, manifest, Rows(unit, lengths, labels, sources, None, None, kept, splits))
+        writing.write(folder, manifest, Rows(unit, lengths, labels, sources, None, None, kept, splits))
         size = sum(path.stat().st_size for path in folder.iterdir())
         assert size < 900 * (2 * (256 + 64 * number) + 12) + 2_000
-        _, read = storage.read(folder)
+        read = storage.check(folder).rows
         assert (read.sources, read.splits, read.thumbnails) == (sources, splits, None)
-        assert read.unit.dtype == np.float32
-        np.testing.assert_allclose(read.unit, unit, atol=2e-4)
-        np.testing.assert_allclose(np.linalg.norm(read.unit, axis=1), 1, atol=1e-6)
-        np.testing.assert_allclose(read.unit @ unit[:50].T, unit @ unit[:50].T, atol=3e-4)
+        found = np.asarray(read.unit)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, unit, atol=2e-4)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+        np.testing.assert_allclose(found @ unit[:50].T, unit @ unit[:50].T, atol=3e-4)
     assert read.relation is not None
-    np.testing.assert_allclose(read.relation, relation, rtol=1e-3)
+    np.testing.assert_allclose(np.asarray(read.relation), relation, rtol=1e-3)
 
 
 def test_what_float16_does_not_reach_is_kept_in_float32(tmp_path: Path) -> None:
@@ -392,8 +447,8 @@ def test_what_float16_does_not_reach_is_kept_in_float32(tmp_path: Path) -> None:
         relation,
         splits,
     )
-    storage.write(tmp_path, GalleryManifest("m", "f", 2, "cosine", 1, ("a",), None, splits), rows)
-    np.testing.assert_array_equal(storage.read(tmp_path)[1].relation, relation)
+    writing.write(tmp_path, GalleryManifest("m", "f", 2, "cosine", 1, ("a",), None, splits), rows)
+    np.testing.assert_array_equal(storage.check(tmp_path).rows.relation, relation)
 
 
 RELATION: dict[str, tuple[Callable[[np.ndarray], np.ndarray | None], str]] = {
@@ -407,25 +462,32 @@ RELATION: dict[str, tuple[Callable[[np.ndarray], np.ndarray | None], str]] = {
 
 @pytest.mark.parametrize("damage", RELATION)
 def test_damaged_features_of_the_relation_head(saved: Path, damage: str) -> None:
-    manifest, rows = storage.read(saved)
-    storage.write(saved, manifest, replace(rows, relation=np.ones((6, 5), np.float32)))
+    kept = storage.check(saved)
+    manifest, rows = kept.manifest, kept.rows
+    writing.write(saved, manifest, replace(rows, relation=np.ones((6, 5), np.float32)))
     assert len(rrzoo.Gallery.load(MODEL, saved)) == 6
     change, message = RELATION[damage]
     tensor("relation", change)(saved)
     with pytest.raises(errors.GalleryError, match=message):
-        rrzoo.Gallery.load(MODEL, saved)
+        storage.check(saved)
 
 
-def test_format_2_is_read(saved: Path, tmp_path: Path) -> None:
-    """Its features were float32, and a data set's rows had sources."""
+@pytest.mark.parametrize("version", [2, 3])
+def test_older_formats_are_read(saved: Path, version: int) -> None:
+    """Features were float32 in format 2, and a data set's rows had sources; format 3 knew no segments."""
     expected = rrzoo.Gallery.load(MODEL, saved)
-    tensor("unit", lambda a: a.astype(np.float32))(saved)
-    edit_to_format_2(None)(saved)
+    if version == 2:
+        tensor("unit", lambda a: a.astype(np.float32))(saved)
+        edit_to_format_2(None)(saved)
+    else:
+        manifest = json.loads((saved / "manifest.json").read_text())
+        del manifest["segments"]
+        write_manifest(saved, manifest | {"format": 3})
     again = rrzoo.Gallery.load(MODEL, saved)
     assert again.sources == expected.sources
     np.testing.assert_array_equal(again.features(), expected.features())
     again.save(saved)
-    assert json.loads((saved / "manifest.json").read_text())["format"] == 3
+    assert json.loads((saved / "manifest.json").read_text())["format"] == 4
 
 
 @pytest.mark.parametrize("size", [None, (161, 1), (5000, 5000)])
@@ -433,10 +495,11 @@ def test_a_thumbnail_that_is_none(saved: Path, size: tuple[int, int] | None) -> 
     broken = io.BytesIO(b"no WebP")
     if size is not None:
         Image.new("RGB", size).save(broken, "WEBP", lossless=True)
-    manifest, rows = storage.read(saved)
+    kept = storage.check(saved)
+    manifest, rows = kept.manifest, kept.rows
     assert rows.thumbnails is not None
     thumbnails = Thumbnails.join([rows.thumbnails.file(0), *[broken.getvalue()] * 5])
-    storage.write(saved, manifest, replace(rows, thumbnails=thumbnails))
+    writing.write(saved, manifest, replace(rows, thumbnails=thumbnails))
     loaded = rrzoo.Gallery.load(MODEL, saved)
     assert loaded.thumbnail(0).size == (12, 9)
     with pytest.raises(errors.GalleryError, match="the thumbnail of row 3 is damaged"):

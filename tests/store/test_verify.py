@@ -48,8 +48,9 @@ def test_what_is_as_it_was_passes(folder: Path, here: None, capsys: pytest.Captu
     listed = len(model_folder.read_manifest(SHIPPED).sha256)
     for name in (NAME, "copy", f"dir:{folder}"):
         main(["verify", name])
-        files, outputs = capsys.readouterr().out.splitlines()
+        files, outputs, gallery = capsys.readouterr().out.splitlines()
         assert files == f"{listed} files have the SHA-256 that manifest.json lists"
+        assert "1,000" in gallery
         assert outputs.endswith("(allowed on the kind of CPU it was made on: 1e-05)")
 
 

@@ -65,7 +65,7 @@ def test_held_out_figures_are_their_definitions() -> None:
     pictures = torch.randn(30, 3)
     features = torch.stack([pictures + noise * torch.randn(30, 3) for noise in (0, 0.3, 0.3)])
     labels = np.arange(30) % 3
-    found = held_out.measure(head, features, labels)
+    found = held_out.measure(head.score_all, features, labels)
 
     @torch.no_grad()
     def score(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -87,10 +87,16 @@ def test_held_out_figures_are_their_definitions() -> None:
     assert found.recall_1e_3 == pytest.approx(recall)
 
 
+def test_cosine_is_of_all_pairs() -> None:
+    left, right = torch.randn(5, 3), torch.randn(4, 3)
+    expected = [[float(torch.cosine_similarity(a, b, dim=0)) for b in right] for a in left]
+    torch.testing.assert_close(held_out.cosine(left, right), torch.tensor(expected))
+
+
 def test_features_are_of_the_picture_as_models_see_it_and_of_views(
     figures: Dataset, backbone: backbones.Backbone, tmp_path: Path
 ) -> None:
-    kept = frozen._features(RECIPE, backbone.eval(), figures, tmp_path / "features.npy")
+    kept = frozen.view_features(RECIPE, backbone.eval(), figures, tmp_path / "features.npy")
     assert kept.shape == (4, len(figures), 64)
     assert kept.nbytes == bytes_of(RECIPE, backbone, len(figures))
     square = torch.from_numpy(to_square(figures.images[:5], 32)).permute(0, 3, 1, 2).float() / 255
@@ -108,6 +114,9 @@ def test_it_learns_and_repeats(figures: Dataset, backbone: backbones.Backbone, t
     assert report.pictures == round(0.1 * len(figures))
     assert report.auc_same_image > 0.58  # of random weights: 0.5 is chance
     assert report.auc_same_class is not None
+    assert report.cosine is not None
+    assert report.cosine.pictures == report.pictures
+    assert 0.5 < report.cosine.auc_same_image < 1
     for one, other in zip(first.relation_head.parameters(), second.relation_head.parameters(), strict=True):
         assert torch.equal(one, other)
     assert [path.name for path in (tmp_path / "1").iterdir()] == ["log.jsonl"]

@@ -26,13 +26,18 @@ from rrzoo.demo.door.bodies import (
     replay,
     whole,
 )
+from rrzoo.demo.door.outgoing import Outgoing
 from rrzoo.demo.door.quota import Quota
 from rrzoo.demo.door.routes import MB, Route
+from rrzoo.demo.door.streams import ANSWERS, LONGEST, PAGES, Streams
 
 LONGEST_QUERY = 2_000  # bytes of what follows the question mark
 IN_MEMORY = 100 * MB  # of bodies that are being read, all together; uploads go to the disk
 KNOWN = 1_000  # sessions and events that answers may be asked for; Gradio remembers 2,000
+PARTS = (b"range", b"if-range")  # of a file: Gradio fails at some, and pictures are small enough to be sent whole
 PROGRESS = 3.0, 0.05  # seconds for an upload to begin, and between two looks at how far it is
+
+MISUNDERSTOOD = "The request can't be understood."
 
 log = logging.getLogger("uvicorn.error")
 
@@ -56,6 +61,8 @@ class Door:
         self._tracker = uploading.Tracker()
         self._reading = 0  # bytes of memory that bodies may take
         self._known: OrderedDict[str, None] = OrderedDict()
+        answers = Streams(ANSWERS, LONGEST, evict=True)
+        self._streams = {"heartbeat": Streams(PAGES, None, evict=False), "answers": answers, "answer": answers}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or let it be answered."""
@@ -63,33 +70,33 @@ class Door:
             return await self._app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
-        started = False
-
-        async def note_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        incoming = Incoming(receive, self.closing)
+        incoming, outgoing = Incoming(receive, self.closing), Outgoing(send)
         found = routes.find(scope["method"], scope["path"], self._mcp)
         try:
             if found is None:
                 raise Refusal(404, "There is nothing here.")
-            await self._serve(*found, scope, incoming, note_start)
+            await self._serve(*found, scope, incoming, outgoing)
+            if outgoing.failed:
+                raise Refusal(400, MISUNDERSTOOD)
         except Refusal as refusal:
             await answer(send, refusal.status, {"detail": refusal.sentence}, incoming)
         except CallerLeftError:
             pass
+        except TimeoutError:  # a stream had to end
+            await outgoing.end()
         except Exception as problem:
             # what reaches this place is Gradio's: of a call that it takes for impossible, or a stream that has gone
             last = traceback.extract_tb(problem.__traceback__)[-1]
             where = f"{Path(last.filename).name}:{last.lineno}"
             log.warning("%s %s: %s at %s: %.200s", scope["method"], found, type(problem).__name__, where, problem)
-            if not started:
-                await answer(send, 400, {"detail": "The request can't be understood."}, incoming)
+            if not outgoing.started:
+                await answer(send, 400, {"detail": MISUNDERSTOOD}, incoming)
 
     async def _serve(self, route: Route, groups: tuple[str, ...], scope: Message, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD") and header(scope, b"sec-fetch-site") in ("cross-site", "same-site"):
+            raise Refusal(403, "The request comes from a page of another site, which can't use this demo.")
         query = _query(scope)
+        scope = {**scope, "headers": [(key, value) for key, value in scope["headers"] if key not in PARTS]}
         if route.kind == "upload":
             await self._upload(route, query, scope, receive, send)
             return
@@ -98,8 +105,13 @@ class Door:
             return
         if route.kind == "file":
             self._check_file(groups[0])
+        name = query.get("session_hash", "") if route.kind == "answers" else groups[-1] if groups else ""
         if route.kind in ("answers", "answer"):
-            self._check_known(query.get("session_hash", "") if route.kind == "answers" else groups[1])
+            self._check_known(name)
+        if route.kind in self._streams:
+            async with self._streams[route.kind].opened(name):
+                await self._app(scope, receive, send)
+            return
         if route.kind == "mcp":
             scope = _from_here(scope)
         if scope["method"] == "POST":

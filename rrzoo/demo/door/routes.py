@@ -24,11 +24,17 @@ class Route:
 ROUTES = (
     Route(("GET", "HEAD"), "/", "the page"),
     Route(("GET",), "/favicon.ico", "its icon"),
+    Route(("GET",), "/preview.jpg", "the picture beside a link to it"),
     Route(("GET",), "/theme.css", "its colours"),
     Route(("GET",), f"/(?:assets|static)/{ASSET}", "scripts, styles and fonts of Gradio"),
     Route(("GET",), "/config", "what Gradio's Python client reads first"),
     Route(("GET",), "/gradio_api/info", "the endpoints, for that client and for *Use via API*"),
-    Route(("GET",), f"/gradio_api/heartbeat/({SESSION})", "forgets a visitor's gallery when the page is closed"),
+    Route(
+        ("GET",),
+        f"/gradio_api/heartbeat/({SESSION})",
+        "forgets a visitor's gallery and model when its page is closed",
+        "heartbeat",
+    ),
     Route(("POST",), "/gradio_api/upload", "a visitor's pictures", "upload", 1_000 * MB),
     Route(("GET",), "/gradio_api/upload_progress", "how far an upload is", "progress"),
     Route(("GET",), r"/gradio_api/file=(/[^\0]{1,1000})", "files that this server wrote, no others", "file"),

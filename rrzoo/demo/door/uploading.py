@@ -1,6 +1,7 @@
 """Uploads: the parts of a multipart body become files, each request's in a folder with a name that can't be guessed."""
 
 import asyncio
+import logging
 import re
 import secrets
 from collections import OrderedDict
@@ -20,6 +21,8 @@ MOST_BYTES = 20 * MB  # of one file
 NAME_BYTES = 200
 CALLBACKS = ("part_begin", "header_field", "header_value", "header_end", "headers_finished", "part_data", "part_end")
 NOT_MULTIPART = "The upload is not multipart/form-data with a boundary."
+
+logging.getLogger(MultipartParser.__module__).setLevel(logging.ERROR)  # what a caller damages is told to the caller
 
 Progress = Callable[[str, int], None]  # name of a file, bytes of it that have just arrived
 

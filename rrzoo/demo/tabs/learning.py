@@ -1,4 +1,4 @@
-"""The tab How it learns: views, pairs and verdicts of the pretext task."""
+"""The tab Learn: a model of the visitor's own, and below it views, pairs and verdicts of the pretext task."""
 
 import gradio as gr
 import numpy as np
@@ -6,12 +6,15 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.demo import drawing, learning
 from rrzoo.demo.components import drawing_html, errors_as_toasts, picture_input
-from rrzoo.demo.context import Context
 from rrzoo.demo.examples import HORSE, TRUCK
+from rrzoo.demo.own_models.trainings import Trainings
+from rrzoo.demo.tabs.dropping import Own
+from rrzoo.demo.tabs.own_model import own_model
 
 
-def learning_tab(context: Context) -> gr.Tab:
-    """Lay out: two pictures in; their random views, the pairs of these, and the head's verdicts out."""
+def learning_tab(own: Own, trainings: Trainings) -> gr.Tab:
+    """Lay out: a model of the visitor's own; then two pictures, their random views, and the head's verdicts on them."""
+    context = own.context
 
     def learn(
         one: np.ndarray | None, two: np.ndarray | None, count: int, strength: float, seed: int, model_name: str
@@ -24,7 +27,10 @@ def learning_tab(context: Context) -> gr.Tab:
             return drawing.notice(str(problem))
 
     start = learn(context.figures[HORSE], context.figures[TRUCK], 3, 1, 0, context.default)
-    tab = gr.Tab("How it learns", id="learning")
+    tab = gr.Tab("Learn", id="learning")
+    with tab:
+        own_model(own, trainings)
+        gr.Markdown("### How it learns")
     with tab, gr.Row():
         with gr.Column(scale=2, min_width=320):
             gr.Markdown(

@@ -9,13 +9,22 @@ from gradio.components.gallery import GalleryData, GalleryImage
 
 from rrzoo import errors
 from rrzoo.demo import drawing, relating
-from rrzoo.demo.components import clickable, clicked_index, drawing_html, errors_as_toasts, read_upload
+from rrzoo.demo.components import (
+    Refusal,
+    clickable,
+    clicked_index,
+    drawing_html,
+    errors_as_toasts,
+    read_upload,
+    refusing,
+)
 from rrzoo.demo.context import Context
 from rrzoo.demo.examples import example_pairs
 
 MOST_RELATED = 8
 
 
+@refusing
 @errors_as_toasts
 def read_uploads(payload: GalleryData | None) -> list[np.ndarray]:
     """Return uploaded pictures as uint8 RGB (H, W, 3) each."""
@@ -46,16 +55,20 @@ def relate_tab(context: Context) -> gr.Tab:
         except errors.ArgumentError as problem:
             return drawing.notice(str(problem)), ""
 
-    def relate_all(pictures: list[np.ndarray], model_name: str) -> tuple[str, str]:
+    def relate_all(pictures: list[np.ndarray] | Refusal, model_name: str) -> tuple[str, str]:
+        if isinstance(pictures, Refusal):
+            return drawing.refusal(pictures), ""
         if len(pictures) < 2:
             return drawing.notice(f"Choose 2 to {MOST_RELATED} pictures, or click an example below them."), ""
         return matrix_of(pictures, model_name, (0, 1))
 
-    def open_tab(pictures: list[np.ndarray], model_name: str, opened: bool) -> tuple[Any, Any, bool]:
+    def open_tab(pictures: list[np.ndarray] | Refusal, model_name: str, opened: bool) -> tuple[Any, Any, bool]:
         """Relate the pictures that the tab begins with: only now, as that may take seconds that the page would wait."""
         return (gr.skip(), gr.skip(), True) if opened else (*relate_all(pictures, model_name), True)
 
-    def relate_pair(pictures: list[np.ndarray], model_name: str, event: gr.EventData) -> tuple[str, str]:
+    def relate_pair(pictures: list[np.ndarray] | Refusal, model_name: str, event: gr.EventData) -> tuple[str, str]:
+        if isinstance(pictures, Refusal):
+            return drawing.refusal(pictures), ""
         number = clicked_index(event, range(len(pictures) ** 2))
         return matrix_of(pictures, model_name, divmod(number, len(pictures)))
 

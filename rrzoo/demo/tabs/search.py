@@ -1,136 +1,192 @@
-"""The tab Search: the gallery, searched with a picture."""
+"""The tab Search: the gallery, searched with pictures, by one model or two side by side."""
 
+import html
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.data_classes import ImageData
 
-from rrzoo import errors
-from rrzoo.demo import about, drawing, relating
-from rrzoo.demo.components import clickable, clicked_index, drawing_html, errors_as_toasts, picture_input
-from rrzoo.demo.context import HITS, MOST_HITS, Context, hits_grid
-from rrzoo.demo.examples import HORSE
+from rrzoo.demo import about, drawing, hits, uploads
+from rrzoo.demo.components import (
+    Refusal,
+    clickable,
+    drawing_html,
+    errors_as_toasts,
+    picture_input,
+    read_upload,
+    refusing,
+)
+from rrzoo.demo.context import Context
+from rrzoo.demo.query import HITS, MOST_HITS, Options, Picked, Query, read
+from rrzoo.demo.tabs.picking import ADD, AVOID, COMPARE, SEARCH_WITH_IT, Picking, strip
 
-SEARCH_WITH_IT, COMPARE = "search with it", "compare it with another picture"
-
+HINT = "Drop a picture, paste one (Ctrl+V), or click an example, to see what is most like it."
 RERANK = "sorts the 100 nearest pictures by relation score"
 NO_RERANK = "this model's gallery holds no features for a relation head"
+KEEP_SEARCH = "drawn => window.keepSearch(drawn)"  # in the address, so that it can be shared: page.js
 
-Pictures = list[np.ndarray]  # what the visitor has picked: none, one or two pictures
+Sent = tuple[np.ndarray, bool]  # the picture to search with, and whether the visitor brought it
 
 
-def search_tab(context: Context) -> gr.Tab:
-    """Lay out: a picture in, its nearest pictures out, by one model or two; any two of them compared."""
+@refusing
+def read_query(payload: ImageData | None) -> Sent | None:
+    """Return the picture to search with as uint8 RGB (H, W, 3), and whether it was uploaded."""
+    picture = read_upload(payload)
+    if picture is None or payload is None or payload.path is None:
+        return None
+    return picture, uploads.is_upload(payload.path)
 
-    def search(picture: np.ndarray | None, k: int, rerank: bool, model_name: str, other: str | None) -> tuple[Any, ...]:
-        answers: list[Any] = []
-        for name in (model_name, other if other not in (model_name, "") else None):
-            if name is None or picture is None:
-                hint = "Drop a picture, or click a clay figure, to see its nearest pictures." if name else ""
-                answers += [hint, "", []]
-                continue
-            model, own = context.get_model(name)
-            gallery, note = context.searched(name)
-            by_relation = rerank and gallery.can_rerank  # where it is not, the summary says so
-            hits = context.search(picture, k, by_relation, name)
-            unseen = f"{about.labels_found(own, own.search(picture, k)[0])}\n\n" if own.no_pictures else ""
-            answers += [
-                unseen + about.search_summary(model, gallery, by_relation),
-                hits_grid(gallery, hits, f"Found by {name}", by_relation) + (drawing.notice(note) if note else ""),
-                [hit.row for hit in hits],
-            ]
-        return *answers, gr.update(visible=bool(answers[3]))
 
-    def offer_reranking(model_name: str) -> Any:
-        if context.searched(model_name)[0].can_rerank:
-            return gr.update(interactive=True, info=RERANK)
-        return gr.update(interactive=False, value=False, info=NO_RERANK)
+def picked(sent: Sent | None, origin: str) -> list[Picked]:
+    """Return the picture to search with, if there is one; `origin` is the key of the last example that was chosen."""
+    return [] if sent is None else [Picked(sent[0], "" if sent[1] else origin)]
 
-    def take(hits_of: str, rows: list[int], mode: str, selection: Pictures, model_name: str, event: Any) -> Any:
-        picture = np.asarray(context.searched(hits_of)[0].thumbnail(rows[clicked_index(event, rows)]))
-        if mode == SEARCH_WITH_IT:
-            return picture, selection, ""
-        return gr.update(), *pick(picture, selection, model_name)
 
-    def pick(picture: np.ndarray, selection: Pictures, model_name: str) -> tuple[Pictures, str]:
-        selection = [*selection, picture] if len(selection) < 2 else [picture]
-        if len(selection) < 2:
-            comment = "<p>Picked. Now click another picture to see their score.</p>"
-            return selection, relating.selection(selection, comment)
-        try:
-            return selection, relating.selection(selection, context.verdict(model_name, *selection)[0])
-        except errors.ArgumentError as problem:
-            return selection, drawing.notice(str(problem))
+def answer(context: Context, asked: Query, model_name: str) -> tuple[str, str, list[str]]:
+    """Return what a model finds: whose answer it is and what is searched, as Markdown; the hits, drawn; their keys."""
+    model, own = context.get_model(model_name)
+    gallery, note = context.searched(model_name)
+    by_relation = asked.options.rerank and gallery.can_rerank  # where it is not, the summary says so
+    unseen = f"{hits.labels_found(own, asked.hits(own))}\n\n" if own.no_pictures else ""
+    if note and not asked.avoid:  # figures stand in: those that are no closer than any two are say nothing
+        asked = replace(asked, options=replace(asked.options, closer=max(asked.options.closer, 50.0)))
+        note += ". Only those closer than half of all pairs are shown"
+    found = asked.hits(gallery)
+    drawn = hits.hits_grid(gallery, found, f"Found by {model_name}", by_relation, not asked.avoid)
+    return (
+        unseen + hits.summary(model, gallery, by_relation, not asked.avoid),
+        drawn + (drawing.notice(note) if note else ""),
+        [hit.source for hit in found],
+    )
 
-    def take_hit(rows: list[int], mode: str, selection: Pictures, model_name: str, event: gr.EventData) -> Any:
-        return take(model_name, rows, mode, selection, model_name, event)
 
-    def take_other_hit(
-        rows: list[int], mode: str, selection: Pictures, model_name: str, other: str, event: gr.EventData
+def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
+    """Lay out: pictures in, the nearest ones out, by one model or two; any two of them compared."""
+
+    def search(
+        sent: Sent | Refusal | None, origin: str, more: list[Picked], avoided: list[Picked], *chosen: Any
     ) -> Any:
-        return take(other, rows, mode, selection, model_name, event)
+        *options, model_name, other = chosen
+        if isinstance(sent, Refusal):
+            return strip(more, avoided), "", drawing.refusal(sent), [], "", "", "", [], "", "", gr.update(visible=False)
+        asked = Query([*picked(sent, origin), *more], avoided, Options(*options))
+        if not asked.pictures:
+            return strip(more, avoided), HINT, "", [], "", "", "", [], "", "", gr.update(visible=False)
+        first, second, whose, theirs = answer(context, asked, model_name), ("", "", list[str]()), "", ""
+        if other not in (model_name, "", None):
+            second = answer(context, asked, other)
+            whose, theirs = context.heading(model_name), context.heading(other)
+        address = html.escape(asked.address(model_name, other or ""))
+        link = f'<a href="{address}">Link to this search</a>' if address else ""
+        return strip(more, avoided), *first, link, *second, whose, theirs, gr.update(visible=bool(theirs))
 
-    def take_query(picture: np.ndarray | None, mode: str, selection: Pictures, model_name: str) -> Any:
-        if picture is None or mode == SEARCH_WITH_IT:
-            return selection, gr.update()
-        return pick(picture, selection, model_name)
+    def offer(model_name: str, label: str) -> tuple[Any, Any]:
+        gallery, _ = context.searched(model_name)
+        rerank = (
+            gr.update(interactive=True, info=RERANK)
+            if gallery.can_rerank
+            else gr.update(interactive=False, value=False, info=NO_RERANK)
+        )
+        return rerank, gr.update(choices=labels(model_name), value=label if label in gallery.classes else "")
 
-    def switch(mode: str) -> tuple[Pictures, str]:
-        hint = "Click any two pictures: results, or the picture that you searched with."
-        return [], "" if mode == SEARCH_WITH_IT else drawing.notice(hint)
+    def labels(model_name: str) -> list[tuple[str, str]]:
+        return [("any", ""), *((name, name) for name in context.searched(model_name)[0].classes)]
 
+    def open_link(request: gr.Request) -> Any:
+        """Search for what the address names."""
+        named = request.query_params
+        pictures, avoid = named.getlist("picture"), named.getlist("avoid")
+        if not pictures:
+            return [gr.skip()] * 10
+        model_name = named.get("model", "")
+        model_name = model_name if model_name in dict(about.model_choices()).values() else context.default
+        asked = read(named, pictures, avoid, lambda key: context.picture(key, model_name))
+        first, *more = asked.pictures
+        options, other = asked.options, named.get("other", "")
+        label = gr.update(
+            choices=labels(model_name), value=options.label if options.label in dict(labels(model_name)) else ""
+        )
+        return (
+            first.picture,
+            first.key,
+            more,
+            list(asked.avoid),
+            options.k,
+            options.rerank,
+            label,
+            options.closer,
+            options.copies,
+            other if other in dict(about.model_choices()).values() else "",
+        )
+
+    picking = Picking(context)
+    opening = context.opening()
+    start = search((opening.picture, False), opening.key, [], [], HITS, False, "", 0.0, False, context.default, "")
     can_rerank = context.searched(context.default)[0].can_rerank
-    start = search(context.figures[HORSE], HITS, False, context.default, None)
     tab = gr.Tab("Search", id="search")
     with tab, gr.Row(elem_classes="answer-first"):
         with gr.Column(scale=2, min_width=320):
-            query = picture_input("Picture to search with", "query", context.figures[HORSE])
-            context.examples(query, "search-examples")
+            query = picture_input("Picture to search with", "query", opening.picture, read_query)
+            origin, more, avoided = gr.State(opening.key), gr.State([]), gr.State([])
+            other = context.other_choice("other")
+            context.examples(query, "search-examples", origin)
         with gr.Column(scale=3, min_width=320):
-            rows, other_rows, selection = gr.State(start[2]), gr.State([]), gr.State([])
+            keys, other_keys, selection = gr.State(start[3]), gr.State([]), gr.State([])
             comparison = drawing_html("", "comparison")
+            also = clickable("", "also")
             with gr.Row():
                 with gr.Column(min_width=280):
-                    summary = gr.Markdown(start[0], elem_id="search-summary")
-                    hits = clickable(start[1], "hits")
+                    whose = drawing_html("", "whose")
+                    summary = gr.Markdown(start[1], elem_id="search-summary")
+                    found = clickable(start[2], "hits")
                 with gr.Column(min_width=280, visible=False) as beside:
+                    theirs = drawing_html("", "theirs")
                     other_summary = gr.Markdown()
-                    other_hits = clickable("", "other-hits")
-            with gr.Row():
-                with gr.Column(min_width=260):
-                    rerank = gr.Checkbox(
-                        label="Re-rank with the relation head",
-                        info=RERANK if can_rerank else NO_RERANK,
-                        interactive=can_rerank,
-                        elem_id="rerank",
-                    )
-                    count = gr.Slider(1, MOST_HITS, HITS, step=1, label="Number of results")
-                with gr.Column(min_width=260):
-                    mode = gr.Radio([SEARCH_WITH_IT, COMPARE], value=SEARCH_WITH_IT, label="Click a picture to")
-                    other = gr.Dropdown(
-                        [("no other model", ""), *about.model_choices()],
-                        value="",
-                        label="Show the results of another model, too",
-                        elem_id="other",
-                        visible=len(about.model_choices()) > 1,
-                    )
+                    other_found = clickable("", "other-hits")
+            link = drawing_html(start[4], "link")
+            with gr.Accordion("Options", open=False, elem_id="options"):
+                mode = gr.Radio(
+                    [SEARCH_WITH_IT, ADD, AVOID, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture"
+                )
+                keep = gr.Button("Keep my picture, and search with another one, too", size="sm")
+                with gr.Row():
+                    with gr.Column(min_width=260):
+                        label = gr.Dropdown(
+                            labels(context.default), value="", label="Only pictures with the label", elem_id="label"
+                        )
+                        closer = gr.Slider(
+                            0, 100, 0, step=0.1, label="Only pictures closer than this % of random pairs"
+                        )
+                        count = gr.Slider(1, MOST_HITS, HITS, step=1, label="Number of results")
+                    with gr.Column(min_width=260):
+                        copies = gr.Checkbox(label="Show copies of the picture itself, too", elem_id="copies")
+                        rerank = gr.Checkbox(
+                            label="Re-rank with the relation head",
+                            info=RERANK if can_rerank else NO_RERANK,
+                            interactive=can_rerank,
+                            elem_id="rerank",
+                        )
     model_choice = context.model_choice
+    options = [count, rerank, label, closer, copies]
+    asked = [query, origin, more, avoided, *options]
+    changes = [query.change, more.change, avoided.change, count.release, rerank.change, label.change, closer.release]
     gr.on(
-        [query.change, count.release, rerank.change, model_choice.change, other.change],
+        [*changes, copies.change, model_choice.change, other.change],
         errors_as_toasts(search),
-        [query, count, rerank, model_choice, other],
-        [summary, hits, rows, other_summary, other_hits, other_rows, beside],
+        [*asked, model_choice, other],
+        [also, summary, found, keys, link, other_summary, other_found, other_keys, whose, theirs, beside],
         api_visibility="private",
         trigger_mode="always_last",
-        show_progress_on=[hits, other_hits],
-    )
-    model_choice.change(
-        errors_as_toasts(offer_reranking), model_choice, rerank, api_visibility="private", show_progress="hidden"
-    )
-    state, outputs = [mode, selection, model_choice], [query, selection, comparison]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": comparison}
-    hits.click(errors_as_toasts(take_hit), [rows, *state], outputs, **quiet)
-    other_hits.click(errors_as_toasts(take_other_hit), [other_rows, *state, other], outputs, **quiet)
-    query.select(errors_as_toasts(take_query), [query, *state], [selection, comparison], **quiet)
-    mode.change(switch, mode, [selection, comparison], **quiet)
+        show_progress_on=[found, other_found],
+    ).then(None, link, js=KEEP_SEARCH, api_visibility="private")
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    model_choice.change(errors_as_toasts(offer), [model_choice, label], [rerank, label], **quiet)
+    page.load(errors_as_toasts(open_link), None, [*asked, other], **quiet)
+    picking.wire(query, origin, more, avoided, selection, comparison, mode, model_choice)
+    picking.of_grid(found, keys, model_choice)
+    picking.of_grid(other_found, other_keys, other)
+    also.click(errors_as_toasts(picking.take_out), [more, avoided], [more, avoided], **quiet)
+    keep.click(errors_as_toasts(picking.keep), [query, origin, more], [query, origin, more], **quiet)
     return tab

@@ -1,6 +1,6 @@
 """What finds the nearest features. A backend is a file here, and a row in tests/gallery/test_backends.py."""
 
-from rrzoo.gallery.backends.faiss_flat import FaissFlat
+from rrzoo.gallery.backends.partitioned import Faiss, Part
 from rrzoo.gallery.backends.protocol import Backend, Limits
 
-__all__ = ["Backend", "FaissFlat", "Limits"]
+__all__ = ["Backend", "Faiss", "Limits", "Part"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rrzoo.gallery.columns import Values
 from rrzoo.gallery.duplicates.best import Quality, best_first
 from rrzoo.gallery.duplicates.grouping import Comparison, group
 from rrzoo.gallery.thumbnails import Thumbnails
@@ -64,11 +65,11 @@ def find(
     return found
 
 
-def same_files(thumbnails: Thumbnails | None, stamps: np.ndarray | None) -> list[list[int]]:
+def same_files(thumbnails: Thumbnails | None, stamps: Values | None) -> list[list[int]]:
     """Return rows whose files have as many bytes, and the same thumbnail: one file under several names."""
     if thumbnails is None or stamps is None:
         return []
     rows: dict[tuple[int, bytes], list[int]] = {}
-    for row, size in enumerate(stamps[:, 0].tolist()):
+    for row, size in enumerate(np.asarray(stamps)[:, 0].tolist()):
         rows.setdefault((size, thumbnails.file(row)), []).append(row)
     return [several for several in rows.values() if len(several) > 1]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from rrzoo.gallery.columns import Values
 from rrzoo.gallery.duplicates.alignment import align
 from rrzoo.gallery.duplicates.candidates import nearest
 from rrzoo.gallery.duplicates.evidence import Judge, logit
@@ -28,9 +29,6 @@ class Pictures(Protocol):
 
     can_rerank: bool  # whether `features` is there
 
-    def unit(self) -> np.ndarray:
-        """Return the embeddings, float32 (N, E)."""
-
     def features(self, rows: np.ndarray) -> np.ndarray:
         """Return what the relation head takes of rows, float32 (M, D)."""
 
@@ -45,7 +43,7 @@ class Comparison:
     pictures: Pictures
     thumbnail: Callable[[int], Image.Image]
     judge: Judge
-    unit: np.ndarray  # float32 (N, E)
+    unit: Values  # float32 (N, E)
     looks: dict[int, Look] = field(default_factory=dict)
 
     def likely(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -145,7 +143,7 @@ def group(
     for rows in same:
         for row in rows[1:]:
             groups.join(rows[0], row, 1.0)
-    near = nearest(torch.from_numpy(comparison.unit), min(NEAREST, len(comparison.unit) - 1)).numpy()
+    near = nearest(torch.from_numpy(np.asarray(comparison.unit)), min(NEAREST, len(comparison.unit) - 1)).numpy()
     done = 0
     for left, right in _rounds(near):
         apart = [groups.root(a) != groups.root(b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
@@ -161,9 +159,9 @@ def group(
     return groups
 
 
-def pairs_of_nearest(unit: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
+def pairs_of_nearest(unit: Values, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of rows and their k nearest, int64 (P,) each, smaller rows left; no pair twice."""
-    near = nearest(torch.from_numpy(unit), min(k, len(unit) - 1)).numpy()
+    near = nearest(torch.from_numpy(np.asarray(unit)), min(k, len(unit) - 1)).numpy()
     left, right = (np.concatenate(side) for side in zip(*_rounds(near), strict=True))
     return left, right
 

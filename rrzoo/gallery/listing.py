@@ -1,0 +1,38 @@
+"""What `rrzoo index` keeps a gallery of: a folder of this machine, or what is below an address, in a shard or table."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from rrzoo import errors
+from rrzoo.gallery import folders, remote
+from rrzoo.gallery.rows import Rows
+from rrzoo.gallery.sources import Folder, PictureSource
+
+
+def identity(source: Folder) -> str:
+    """Return what tells a source from all others: an address, or a path without links, see `folders.identity`."""
+    text = os.fspath(source)
+    return text if "://" in text else folders.identity(Path(source))
+
+
+def name(source: Folder) -> str:
+    """Return what a source would be called: the last part of its path."""
+    text = os.fspath(source)
+    path = PurePosixPath(text.partition("?")[0]) if "://" in text else Path(source).resolve()
+    return folders.spelt_out(path.name) or "root"
+
+
+def listed(source: Folder, exclude: Sequence[str] = (), known: Iterable[Rows] = ()) -> PictureSource:
+    """List the pictures of a source: see `folders.of_folder` and `remote.of_address`.
+
+    Raises:
+        errors.ArgumentError: something is to be left out of what is no folder.
+        errors.GalleryError: it can't be read, or holds no pictures.
+    """
+    text = os.fspath(source)
+    if not remote.is_remote(text):
+        return folders.of_folder(Path(source), exclude, known)
+    if exclude:
+        raise errors.ArgumentError(f"--exclude takes files out of a folder, and {text} is none: leave it away")
+    return remote.of_address(text, identity(source))

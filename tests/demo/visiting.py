@@ -1,0 +1,34 @@
+"""What a visitor does on the demo's page."""
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+TABS = ("search", "classify", "relate", "yours", "learning", "models")
+
+
+def captions(grid: Locator) -> Locator:
+    return grid.locator(".pictures button span")
+
+
+def tab(page: Page, server: str, name: str) -> None:
+    page.goto(f"{server}/?tab={name}")
+    expect(page.locator("[role=tab][aria-selected=true]").first).to_be_visible()
+
+
+def upload(page: Page, elem_id: str, files: Path | list[Path]) -> None:
+    page.locator(f"#{elem_id} input[type=file]").first.set_input_files(files)
+
+
+def remove_picture(page: Page, elem_id: str) -> None:
+    page.locator(f"#{elem_id}").get_by_label("Remove Image").click()
+
+
+def choose(page: Page, elem_id: str, option: str) -> None:
+    """Choose an entry of a list that drops down."""
+    page.locator(f"#{elem_id} input").click()
+    page.get_by_role("option", name=option).first.click()
+
+
+def open_options(page: Page) -> None:
+    page.locator("#options").get_by_role("button", name="Options").click()

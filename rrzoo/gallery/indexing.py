@@ -1,6 +1,6 @@
 """From pictures to the rows of a gallery; of a folder, only what is not known yet is embedded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -53,44 +53,6 @@ class Embedder(Protocol):
 
     def relate_features(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
-
-
-@dataclass(frozen=True)
-class _Embedded:
-    """Some of a source's pictures that were read and, but for those that can't be, embedded."""
-
-    numbers: list[int]  # of the source's pictures: those of `rows`
-    rows: Rows | None  # None: none of them can be read
-    done: int  # pictures so far, with those that can't be read
-    skipped: list[str]  # what can't be read, and why
-    notes: list[str]  # what is to be known of pictures that are taken
-
-
-def _embed_some(
-    model: Embedder, source: PictureSource, numbers: Sequence[int], strict: bool, with_relation: bool
-) -> Iterator[_Embedded]:
-    """Read and embed some of a source's pictures, and yield them batch by batch.
-
-    Args:
-        model: whose features are computed.
-        source: the pictures.
-        numbers: which of them.
-        strict: raise where one can't be read.
-        with_relation: keep what the relation head takes.
-
-    Raises:
-        errors.GalleryError: a picture can't be read, and `strict` is true.
-    """
-    skipped: list[str] = []
-    notes: list[str] = []
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in reading.read(source, numbers, model.shorter_side, None if strict else skipped, notes):
-            rows = None
-            if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
-            yield _Embedded(batch.numbers, rows, batch.done, skipped[:], notes[:])
-            skipped.clear()
-            notes.clear()
 
 
 @dataclass(frozen=True)
@@ -155,18 +117,16 @@ def embed(
     before = count - len(missing)
     if progress:
         progress(before, count)
-    for some in _embed_some(model, source, missing, skipped is None, with_relation):
-        if some.rows is not None:
-            parts[some.numbers], places[some.numbers] = len(several), np.arange(len(some.rows))
-            several.append(some.rows)
-            if keep:
-                keep(some.rows)
-        if skipped is not None:
-            skipped += some.skipped
-        if notes is not None:
-            notes += some.notes
-        if progress:
-            progress(before + some.done, count)
+    with ThreadPoolExecutor(ENCODERS) as encoders:
+        for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
+            if batch.pixels:
+                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
+                parts[batch.numbers], places[batch.numbers] = len(several), np.arange(len(rows))
+                several.append(rows)
+                if keep:
+                    keep(rows)
+            if progress:
+                progress(before + batch.done, count)
     numbers = np.flatnonzero(parts >= 0)
     if len(numbers) == 0:
         raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")

@@ -24,7 +24,7 @@ COMMANDS = {
     "index": "build a gallery of a data set or of a folder, to search in",
     "search": "find the images of a gallery that are most like one",
     "duplicates": "find pictures of a folder that are copies of one another",
-    "map": "write a page on which a gallery's like pictures lie near each other",
+    "map": "draw a gallery as a map, on which like pictures lie near",
     "data": "list data sets; or fetch, decode and describe one",
     "evaluate": "measure models on any labelled data set",
     "verify": "check a model's files and outputs, and measure its accuracy again",

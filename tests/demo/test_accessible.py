@@ -5,7 +5,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from visiting import TABS, captions, choose, open_options
+from visiting import TABS, captions, choose, open_options, settled
 
 from conftest import OTHER_MODEL
 
@@ -58,9 +58,9 @@ def test_the_keyboard_alone_searches_with_a_hit_by_another_model(page: Page) -> 
                 return
         raise AssertionError(f"Tab never comes to {selector}")
 
-    page.locator("#model input").focus()
     labels = captions(page.locator("#hits"))
-    before = labels.all_inner_texts()
+    before = settled(labels)
+    page.locator("#model input").focus()
     tab_to("#search-examples button")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("picture=clay-airplane"))

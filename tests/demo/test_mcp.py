@@ -1,11 +1,8 @@
-"""The tools of the Model Context Protocol, through the door; not where mcp is absent, as it holds pydantic back:
-
-pip install --target DIR mcp 'pydantic<2.13'; PYTHONPATH=DIR python -m pytest tests/demo/test_mcp.py
-"""
+"""The tools of the Model Context Protocol, through the door."""
 
 import asyncio
 import base64
-import importlib.util
+import contextlib
 import os
 import subprocess
 import time
@@ -17,11 +14,11 @@ import httpx
 import pytest
 
 from conftest import REPOSITORY, START, app, free_port
+from rrzoo.demo.door import streams
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("mcp") is None, reason="mcp is not installed"),
-]
+pytestmark = pytest.mark.slow
+
+NO_LIMITS = httpx.Limits(max_connections=None)
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +80,18 @@ def test_no_address_is_opened(tools: str, picture: str) -> None:
 def test_what_is_no_tool_has_no_route(tools: str) -> None:
     for path in ("mcp/upload_file_to_gradio", "mcp/../component_server", "mcp/http/x"):
         assert httpx.post(f"{tools}/gradio_api/{path}", json={}, trust_env=False, timeout=30).status_code == 404
+
+
+def test_of_too_many_that_listen_the_oldest_end(tools: str) -> None:
+    more = 3
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(httpx.Client(base_url=tools, trust_env=False, timeout=30, limits=NO_LIMITS))
+        listening = [
+            stack.enter_context(client.stream("GET", "/gradio_api/mcp/sse", headers={"accept": "text/event-stream"}))
+            for _ in range(streams.LISTENERS + more)
+        ]
+        for oldest in listening[:more]:
+            assert oldest.status_code == 200
+            for _ in oldest.iter_raw():  # until the server ends it
+                pass
+        assert ask(tools, "classify", {"picture": "x"})[0]  # others are answered

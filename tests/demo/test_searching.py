@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from visiting import captions, choose, open_options, remove_picture, tab, upload
+from visiting import captions, choose, open_options, remove_picture, settled, tab, upload
 
 from conftest import OTHER_MODEL
 
@@ -30,7 +30,7 @@ def test_a_pasted_picture_goes_to_the_open_tab(page: Page, server: str, figures:
     expect(captions(page.locator("#hits")).first).to_have_text(re.compile("bird"))
     tab(page, server, "classify")
     expect(captions(page.locator("#neighbours")).first).to_be_visible()
-    before = page.locator("#neighbours").inner_text()
+    (before,) = settled(page.locator("#neighbours"))
     paste(page, figures[0])
     expect(page.locator("#neighbours")).not_to_have_text(before, use_inner_text=True)
     expect(page.locator("#search-summary")).to_be_hidden()
@@ -53,14 +53,14 @@ def test_a_link_reproduces_a_search(page: Page, browser: Browser) -> None:
     page.get_by_role("option", name="cat").click()
     expect(labels.nth(11)).to_have_text(re.compile("^cat"))
     expect(page).to_have_url(re.compile("picture=lion&picture=clay10.*avoid=clay10.*label=cat.*other="))
-    found = labels.all_inner_texts(), captions(page.locator("#other-hits")).all_inner_texts()
+    found = settled(labels), settled(captions(page.locator("#other-hits")))
     link = page.get_by_role("link", name="Link to this search").get_attribute("href")
 
     other = browser.new_page()
     other.goto(page.url.split("?")[0] + (link or ""))
     expect(captions(other.locator("#other-hits"))).to_have_count(12)
     expect(captions(other.locator("#hits"))).to_have_text(found[0])
-    assert captions(other.locator("#other-hits")).all_inner_texts() == found[1]
+    expect(captions(other.locator("#other-hits"))).to_have_text(found[1])
     other.locator("#also button").nth(1).click()
     expect(other.locator("#also button")).to_have_count(1)
     expect(captions(other.locator("#hits"))).not_to_have_text(found[0])
@@ -71,11 +71,12 @@ def test_a_picture_of_the_visitors_own_has_no_link_and_can_be_one_of_several(pag
     page.locator("#search-examples button").nth(1).click()
     expect(page.get_by_role("link", name="Link to this search")).to_be_visible()
     remove_picture(page, "query")
+    expect(captions(page.locator("#hits"))).to_have_count(0)
     upload(page, "query", figures[0])
     expect(captions(page.locator("#hits"))).to_have_count(12)
     expect(page.get_by_role("link", name="Link to this search")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("picture="))
-    alone = captions(page.locator("#hits")).all_inner_texts()
+    alone = settled(captions(page.locator("#hits")))
     open_options(page)
     page.get_by_role("button", name="Keep my picture, and search with another one, too").click()
     expect(page.locator("#also button")).to_have_count(1)

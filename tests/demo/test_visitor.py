@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from visiting import TABS, captions, choose, open_options, remove_picture, tab, upload
+from visiting import TABS, captions, choose, open_options, remove_picture, settled, tab, upload
 
 import rrzoo
 from conftest import OTHER_MODEL, PHOTO_MODEL
@@ -40,7 +40,7 @@ def test_search_click_and_re_rank(page: Page, figures: list[Path], model: rrzoo.
     page.get_by_label("Show copies of the picture itself, too").uncheck()
     page.locator("#search-examples button").nth(9).click()
     expect(labels.first).to_have_text(re.compile(r"truck · [.\d]+%"))
-    before = labels.all_inner_texts()
+    before = settled(labels)
     page.locator("#hits button[data-index]").nth(1).click()
     expect(labels.first).not_to_have_text(before[0])
     remove_picture(page, "query")
@@ -49,7 +49,7 @@ def test_search_click_and_re_rank(page: Page, figures: list[Path], model: rrzoo.
     page.get_by_label("Re-rank with the relation head").check()
     expect(labels.first).to_have_text(re.compile(r"relation \d"))
     (expected,) = model.gallery().search(figures[2], 12, rerank=True, hide_copies=True)
-    assert labels.all_inner_texts() == [f"{hit.label} · relation {hit.relation:.2f}" for hit in expected]
+    expect(labels).to_have_text([f"{hit.label} · relation {hit.relation:.2f}" for hit in expected])
 
 
 def test_any_two_pictures_of_the_page_are_compared(page: Page, model: rrzoo.Model) -> None:
@@ -81,8 +81,8 @@ def test_two_models_side_by_side(page: Page) -> None:
     theirs = captions(page.locator("#other-hits"))
     expect(theirs).to_have_count(12)
     expect(page.get_by_text(f"{OTHER_MODEL}: nearest of 1,000 pictures")).to_be_visible()
-    assert theirs.all_inner_texts() != captions(page.locator("#hits")).all_inner_texts()
-    before = theirs.all_inner_texts()
+    before = settled(theirs)
+    assert before != settled(captions(page.locator("#hits")))
     page.locator("#search-examples button").nth(8).click()
     expect(theirs).not_to_have_text(before)
 
@@ -150,9 +150,9 @@ def test_classify_says_what_its_answer_is_worth(
         shown = captions(page.locator("#neighbours"))
         expect(shown).to_have_count(min(6, len(vote.speakers)))
         if path:  # the page sends its own examples with some loss
-            assert shown.all_inner_texts() == [
-                f"{hit.label} · {closeness(model.gallery(), hit.score)}" for hit in vote.speakers[:6]
-            ]
+            expect(shown).to_have_text(
+                [f"{hit.label} · {closeness(model.gallery(), hit.score)}" for hit in vote.speakers[:6]]
+            )
 
 
 def test_relate_several_and_look_into_one_pair(
@@ -186,7 +186,7 @@ def test_pairs_of_views_get_live_verdicts(page: Page, server: str) -> None:
     expect(verdicts.locator(".views img")).to_have_count(6)
     expect(verdicts.locator("td.positive")).to_have_count(6)
     expect(verdicts.locator("td.negative")).to_have_count(9)
-    before = verdicts.inner_text()
+    (before,) = settled(verdicts)
     page.get_by_role("button", name="Draw other views").click()
     expect(verdicts).not_to_have_text(before, use_inner_text=True)
     page.get_by_label("number input for K, views of each picture").fill("4")

@@ -11,6 +11,18 @@ def captions(grid: Locator) -> Locator:
     return grid.locator(".pictures button span")
 
 
+def settled(labels: Locator) -> list[str]:
+    """The texts of an answer that has come whole: an answer is drawn piece by piece, so they are read until they stay."""
+    before: list[str] = []
+    for _ in range(60):
+        now = labels.all_inner_texts()
+        if now and now == before:
+            return now
+        before = now
+        labels.page.wait_for_timeout(500)
+    raise AssertionError(f"the page never comes to rest: it says {before}")
+
+
 def tab(page: Page, server: str, name: str) -> None:
     page.goto(f"{server}/?tab={name}")
     expect(page.locator("[role=tab][aria-selected=true]").first).to_be_visible()

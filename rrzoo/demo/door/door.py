@@ -29,7 +29,7 @@ from rrzoo.demo.door.bodies import (
 from rrzoo.demo.door.outgoing import Outgoing
 from rrzoo.demo.door.quota import Quota
 from rrzoo.demo.door.routes import MB, Route
-from rrzoo.demo.door.streams import ANSWERS, LONGEST, PAGES, Streams
+from rrzoo.demo.door.streams import ANSWERS, LISTENERS, LONGEST, PAGES, Streams
 
 LONGEST_QUERY = 2_000  # bytes of what follows the question mark
 IN_MEMORY = 100 * MB  # of bodies that are being read, all together; uploads go to the disk
@@ -62,7 +62,12 @@ class Door:
         self._reading = 0  # bytes of memory that bodies may take
         self._known: OrderedDict[str, None] = OrderedDict()
         answers = Streams(ANSWERS, LONGEST, evict=True)
-        self._streams = {"heartbeat": Streams(PAGES, None, evict=False), "answers": answers, "answer": answers}
+        self._streams = {
+            "heartbeat": Streams(PAGES, None, evict=False),
+            "answers": answers,
+            "answer": answers,
+            "mcp": Streams(LISTENERS, LONGEST, evict=True),
+        }
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or let it be answered."""
@@ -108,12 +113,12 @@ class Door:
         name = query.get("session_hash", "") if route.kind == "answers" else groups[-1] if groups else ""
         if route.kind in ("answers", "answer"):
             self._check_known(name)
-        if route.kind in self._streams:
+        if route.kind == "mcp":
+            scope, name = _from_here(scope), header(scope, b"mcp-session-id") or str(id(scope))
+        if route.kind in self._streams and scope["method"] == "GET":
             async with self._streams[route.kind].opened(name):
                 await self._app(scope, receive, send)
             return
-        if route.kind == "mcp":
-            scope = _from_here(scope)
         if scope["method"] == "POST":
             scope, receive, send = await self._read_call(route, groups, scope, receive, send)
         await self._app(scope, receive, send)

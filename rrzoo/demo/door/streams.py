@@ -8,6 +8,7 @@ from rrzoo.demo.door.bodies import Refusal
 
 PAGES = 300  # heartbeats: of pages that are open; one more does without, and its gallery is forgotten when it idles
 ANSWERS = 250  # one more ends the oldest
+LISTENERS = 50  # programs that listen by the Model Context Protocol; one more ends the oldest
 OF_ONE = 4  # with one name, of a session or an event
 LONGEST = 1800.0  # seconds; no call takes that long
 

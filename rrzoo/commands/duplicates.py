@@ -1,6 +1,7 @@
 """Find pictures of a folder that are copies: saved again, resized, cropped, framed, captioned, recoloured, mirrored.
 
-The best of each group is proposed: most pixels, sharpest, least compressed. Nothing is deleted, whatever the options.
+The best of each group is proposed: most pixels, sharpest, least compressed. Pictures as alike as copies, but taken at
+different moments, such as a burst, are listed as a series. Nothing is deleted, whatever the options.
 """
 
 import argparse
@@ -51,12 +52,12 @@ def run(options: argparse.Namespace) -> None:
     with image_bar("comparing") as bar:
         groups = gallery.duplicates(options.precision, options.folder, mover(bar))
     if options.html:
-        title = f"{len(groups)} groups of copies in {options.folder.resolve().name}"
+        title = f"{len(groups)} groups of copies and series in {options.folder.resolve().name}"
         write_page(options.html, groups, gallery.thumbnail, title)
     if options.links:
         link(options.links, groups, options.folder)
     if options.json:
-        print(json.dumps([[_record(copy) for copy in group.copies] for group in groups], indent=1))
+        print(json.dumps([[_record(copy, group) for copy in group.copies] for group in groups], indent=1))
     else:
         _print_table(groups, len(gallery))
     with contextlib.redirect_stdout(sys.stderr):  # standard output holds the groups alone
@@ -64,10 +65,11 @@ def run(options: argparse.Namespace) -> None:
         print_some(gallery.notes)
 
 
-def _record(copy: Copy) -> dict[str, object]:
+def _record(copy: Copy, group: CopyGroup) -> dict[str, object]:
     quality = copy.quality
     return {
         "source": copy.source,
+        "series": group.series,
         "probability": round(copy.probability, 4),
         "width": quality and quality.width,
         "height": quality and quality.height,
@@ -78,9 +80,13 @@ def _record(copy: Copy) -> dict[str, object]:
 
 def _print_table(groups: list[CopyGroup], count: int) -> None:
     for number, group in enumerate(groups, 1):
-        print(f"{number}: {len(group.copies)} pictures")
+        print(f"{number}: {group.title}")
         for copy in group.copies:
-            mark = "keep" if copy is group.best else ""
+            mark = "keep" if copy is group.best and not group.series else ""
             print(f"  {mark:4}  {printable(copy.source)}  {describe(copy)}")
-    more = sum(len(group.copies) - 1 for group in groups)
-    print(f"{count:,} pictures, {len(groups):,} groups, {more:,} beside the best of each; nothing was deleted")
+    of_copies = [group for group in groups if not group.series]
+    more, series = sum(len(group.copies) - 1 for group in of_copies), len(groups) - len(of_copies)
+    print(
+        f"{count:,} pictures, {len(of_copies):,} groups of copies, {more:,} beside the best of each, "
+        f"{series:,} series; nothing was deleted"
+    )

@@ -70,7 +70,7 @@ def groups(found: Sequence[CopyGroup], thumbnail: Callable[[int], Image.Image]) 
     for number, group in enumerate(found, 1):
         pictures = [thumbnail(copy.row) for copy in group.copies]
         captions = [f"{copy.source} · {copy.probability:.2f}" for copy in group.copies]
-        markup += f"<h3>{number}: {len(group.copies)} pictures</h3>"
+        markup += f"<h3>{number}: {group.title}</h3>"
         markup += grid(pictures, captions, f"Copies, group {number}", first=len(rows))
         rows += [copy.row for copy in group.copies]
     return markup, rows

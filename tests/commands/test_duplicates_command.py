@@ -42,7 +42,7 @@ def test_table_json_page_and_links(photos: Path, tmp_path: Path, run_command: Ca
     assert first == "1: 2 pictures"
     assert best.split()[:2] == ["keep", "lion.jpg"]
     assert ODD in other
-    assert last == "3 pictures, 1 groups, 1 beside the best of each; nothing was deleted"
+    assert last == "3 pictures, 1 groups of copies, 1 beside the best of each, 0 series; nothing was deleted"
     assert "broken.jpg" in table.err
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/webp;base64,") == 2
@@ -62,7 +62,7 @@ def test_table_json_page_and_links(photos: Path, tmp_path: Path, run_command: Ca
 def test_no_copies(photos: Path, run_command: Callable[..., Outcome]) -> None:
     (photos / "lion.jpg").unlink()
     outcome = run_command("duplicates", photos, "--model", "conv4-cifar10")
-    assert outcome.out == "2 pictures, 0 groups, 0 beside the best of each; nothing was deleted\n"
+    assert outcome.out == "2 pictures, 0 groups of copies, 0 beside the best of each, 0 series; nothing was deleted\n"
     assert json.loads(run_command("duplicates", photos, "--model", "conv4-cifar10", "--json").out) == []
 
 

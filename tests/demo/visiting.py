@@ -12,7 +12,7 @@ def captions(grid: Locator) -> Locator:
 
 
 def settled(labels: Locator) -> list[str]:
-    """The texts of an answer that has come whole: an answer is drawn piece by piece, so they are read until they stay."""
+    """The texts of an answer that has come whole: it is drawn piece by piece, so they are read until they stay."""
     before: list[str] = []
     for _ in range(60):
         now = labels.all_inner_texts()

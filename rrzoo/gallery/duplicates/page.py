@@ -17,7 +17,7 @@ body { font: 16px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem
 :root { color-scheme: light dark }
 section { border-top: 1px solid #8888; padding: .5rem 0; display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; width: 170px; overflow-wrap: anywhere; font-size: .8rem }
-figure:first-of-type img { outline: 3px solid #2a8c4a }
+.copies figure:first-of-type img { outline: 3px solid #2a8c4a }
 h2 { width: 100%; font-size: 1rem; margin: 0 }
 img { display: block; max-width: 160px; margin: 4px 0 }
 """
@@ -32,10 +32,11 @@ def write_page(path: Path, groups: Sequence[CopyGroup], thumbnail: Callable[[int
     parts = [
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>',
         f"<style>{STYLE}</style><h1>{html.escape(title)}</h1>",
-        "<p>The first of each row, with a green frame, is proposed to be kept. Nothing was deleted.</p>",
+        "<p>The first of each row of copies, with a green frame, is proposed to be kept. Pictures of a series are",
+        "alike, but were taken at different moments. Nothing was deleted.</p>",
     ]
     for number, group in enumerate(groups, 1):
-        parts.append(f"<section><h2>{number}: {len(group.copies)} pictures</h2>")
+        parts.append(f'<section class="{"series" if group.series else "copies"}"><h2>{number}: {group.title}</h2>')
         parts += [_figure(copy, thumbnail(copy.row)) for copy in group.copies]
         parts.append("</section>")
     try:
@@ -45,7 +46,9 @@ def write_page(path: Path, groups: Sequence[CopyGroup], thumbnail: Callable[[int
 
 
 def link(target: Path, groups: Sequence[CopyGroup], folder: Path) -> None:
-    """Make a new folder with a folder of links for each group: 0001/1-best-NAME, 0001/2-NAME, ...
+    """Make a new folder with a folder of links for each group.
+
+    0001/1-best-NAME, 0001/2-NAME, ..., and of a series 0002-series/1-NAME, ...
 
     Raises:
         errors.GalleryError: something is at `target` already, or it can't be written.
@@ -55,10 +58,10 @@ def link(target: Path, groups: Sequence[CopyGroup], folder: Path) -> None:
     try:
         with files.new_folder(target) as new:
             for number, group in enumerate(groups, 1):
-                inside = new / f"{number:04}"
+                inside = new / f"{number:04}{'-series' if group.series else ''}"
                 inside.mkdir()
                 for place, copy in enumerate(group.copies, 1):
-                    name = f"{place}-{'best-' if place == 1 else ''}{Path(copy.source).name}"
+                    name = f"{place}-{'best-' if place == 1 and not group.series else ''}{Path(copy.source).name}"
                     (inside / name).symlink_to((folder / copy.source).resolve())
     except OSError as problem:
         raise errors.GalleryError(f"links can't be made in {target} ({problem}): name another folder") from None

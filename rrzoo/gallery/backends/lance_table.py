@@ -13,7 +13,7 @@ import numpy as np
 
 from rrzoo import errors
 from rrzoo.gallery.backends.arrow import array, matrix, values_of
-from rrzoo.gallery.backends.lance_connection import cells_of_bytes, connect, in_one_line, place_of
+from rrzoo.gallery.backends.lance_connection import PROBLEMS, cells_of_bytes, connect, in_one_line, place_of
 
 TABLE = "pictures"
 INDEX = "cells_"  # and how many, the name of the index over vectors
@@ -30,9 +30,9 @@ class LanceTable:
         """Take what LanceDB has opened."""
         self.address, self._table = address, table
         schema = table.schema
-        self.columns: list[str] = list(schema.names)
         self.about: dict[str, Any] = json.loads((schema.metadata or {})[ABOUT])
-        self.dimension = int(schema.field("vector").type.list_size)
+        self.widths: dict[str, int] = {one.name: one.type.list_size for one in schema if hasattr(one.type, "list_size")}
+        self.dimension = self.widths["vector"]
         self._schema = schema
         self.cells: int | None = None  # of the index over vectors; None: there is none
         self._look()
@@ -180,9 +180,17 @@ class LanceTable:
             self._look()
 
     def tidy(self) -> None:
-        """Join small files, put new rows into the index, and remove versions that are older than seven days."""
+        """Join small files, put new rows into the index, and remove versions that are older than seven days.
+
+        Where another process writes meanwhile, that is left to whoever tidies next.
+        """
         with in_one_line(self.address, "written"):
-            self._table.optimize()
+            try:
+                self._table.optimize()
+            except PROBLEMS as problem:
+                if "commit conflict" not in str(problem):
+                    raise
+                self._table.checkout_latest()
             self._look()
 
     def _look(self) -> None:

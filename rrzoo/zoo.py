@@ -12,7 +12,7 @@ import torch
 
 from rrzoo import datasets, devices, errors, hub
 from rrzoo.config import Evaluation, ModelConfig
-from rrzoo.gallery import Gallery, shelf, storage
+from rrzoo.gallery import Gallery, shelf, storage, stores
 from rrzoo.model import Model
 from rrzoo.progress import OnProgress
 from rrzoo.recipes import RECIPES
@@ -195,13 +195,16 @@ def open_gallery(model: Model, gallery: str | os.PathLike[str], progress: OnProg
 
     Args:
         model: whose features are searched.
-        gallery: the name of one that `python -m rrzoo index` built; clay10; the folder of a saved gallery; or a folder
-            of images, which is indexed as that command does: what is known of it already is not read again.
+        gallery: the name of one that `python -m rrzoo index` built; clay10; the folder of a saved gallery; the address
+            of a store, such as lance:FOLDER; or a folder of images, which is indexed as that command does: what is
+            known of it already is not read again.
         progress: called before the first batch of images that is indexed, and after each.
 
     Raises:
         errors.GalleryError: there is none, or it is damaged or of another model.
     """
+    if stores.is_store(gallery):
+        return stores.open_gallery(model, gallery)
     saved = _saved_gallery(model.name, gallery)
     if saved is not None:
         return Gallery.load(model, saved)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib
+import importlib.util
 import io
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +135,40 @@ def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(figures, images=figures.images[::10], labels=figures.require_labels()[::10])
 
     monkeypatch.setitem(CATALOGUE, "clay10", replace(whole, load=load))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Serve a bucket called `galleries`; yield the server's host and port."""
+    need(importlib.util.find_spec("lancedb") is not None, "lancedb: pip install 'rrzoo[lance]'")
+    from moto.server import ThreadedMotoServer
+    from pyarrow.fs import S3FileSystem
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    place = ":".join(map(str, server.get_host_and_port()))
+    files = S3FileSystem(
+        access_key="test", secret_key="test", endpoint_override=place, scheme="http", allow_bucket_creation=True
+    )
+    files.create_dir("galleries")
+    yield place
+    server.stop()
+
+
+@pytest.fixture
+def lance_bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a store of its own, where nothing is yet."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    options = f"endpoint_override={s3}&scheme=http&region=us-east-1"
+    return f"lance:s3://galleries/{uuid.uuid4().hex}?{options}"
+
+
+@pytest.fixture
+def lance_folder(tmp_path: Path) -> str:
+    """The address of a store in a folder that is not there yet."""
+    need(importlib.util.find_spec("lancedb") is not None, "lancedb: pip install 'rrzoo[lance]'")
+    return f"lance:{tmp_path / 'store'}"
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ LAYERS = [
 ]
 ONLY_USERS = {
     "faiss": {"gallery"},
+    "lancedb": {"gallery"},
     "torchvision": {"backbones"},
     "timm": {"backbones"},
     "huggingface_hub": {"hub"},
@@ -82,9 +83,10 @@ def test_one_file_names_timm() -> None:
     assert users == [PACKAGE / "backbones" / "borrowed.py"]
 
 
-def test_one_file_names_the_library_behind_the_galleries() -> None:
-    users = [path for path in modules()["gallery"] if any(i.split(".")[0] == "faiss" for i in imports(path))]
-    assert users == [PACKAGE / "gallery" / "backends" / "faiss_index.py"]
+@pytest.mark.parametrize(("library", "file"), [("faiss", "faiss_index.py"), ("lancedb", "lance_connection.py")])
+def test_one_file_names_each_library_behind_the_galleries(library: str, file: str) -> None:
+    users = [path for path in modules()["gallery"] if any(i.split(".")[0] == library for i in imports(path))]
+    assert users == [PACKAGE / "gallery" / "backends" / file]
 
 
 def run(code: str) -> str:
@@ -96,6 +98,8 @@ def test_import_is_light() -> None:
         "torch",
         "numpy",
         "faiss",
+        "lancedb",
+        "pyarrow",
         "gradio",
         "huggingface_hub",
         "torchvision",

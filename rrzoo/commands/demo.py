@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="model to show (the most accurate one at hand on STL-10)")
     parser.add_argument(
         "--gallery",
-        metavar="NAME|FOLDER",
-        help="what to search in: a gallery that rrzoo index built, or a folder of photographs",
+        metavar="NAME|FOLDER|STORE",
+        help="what to search in: a gallery that rrzoo index built, a store (lance:FOLDER), or a folder of photographs",
     )
     parser.add_argument("--host", metavar="ADDRESS", help="address to serve on (127.0.0.1; 0.0.0.0: all networks)")
     parser.add_argument("--port", metavar="N", type=int, default=7860, help="port to serve on (7860)")

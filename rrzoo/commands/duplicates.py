@@ -14,7 +14,7 @@ from pathlib import Path
 from rrzoo import errors, zoo
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, shelf
+from rrzoo.gallery import Gallery, shelf, stores
 from rrzoo.gallery.duplicates import Copy, CopyGroup, evidence
 from rrzoo.gallery.duplicates.page import describe, link, write_page
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="of pictures; it is indexed, as rrzoo index does")
     parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
+    parser.add_argument("--store", metavar="STORE", help="keep the gallery there: see rrzoo index --store")
     parser.add_argument(
         "--precision",
         metavar="P",
@@ -41,14 +42,19 @@ def run(options: argparse.Namespace) -> None:
     """Print the groups."""
     if not options.folder.is_dir():
         raise errors.ArgumentError(f"{options.folder} is not a folder: name one that holds pictures")
+    if options.store:
+        stores.place_of(options.store)
     model = zoo.load(options.model or zoo.best_model())
     evidence.judge_of(model.fingerprint).threshold(options.precision)  # refused now, not after the work
     if options.links and os.path.lexists(options.links):
         raise errors.ArgumentError(f"{options.links} is there already: name a new folder for the links")
     galleries = zoo.gallery_folder(model.name, "")
-    saved = galleries / shelf.name_for(galleries, options.folder)
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(model, options.folder, saved, resumer(bar))
+        if options.store:
+            gallery = stores.index_folder(model, options.folder, options.store, resumer(bar))
+        else:
+            saved = galleries / shelf.name_for(galleries, options.folder)
+            gallery = Gallery.index_folder(model, options.folder, saved, resumer(bar))
     with image_bar("comparing") as bar:
         groups = gallery.duplicates(options.precision, options.folder, mover(bar))
     if options.html:

@@ -1,6 +1,7 @@
 """Build a gallery of a data set or of a folder of images, to search in; of a folder, only what is new is read."""
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from rrzoo import datasets, errors, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, remote, shelf
+from rrzoo.gallery import Gallery, remote, shelf, stores
 from rrzoo.model import Model
 
 SOURCES = (
     "a folder of images; a data set (rrzoo data); or, with rrzoo[remote], s3://BUCKET/PREFIX and other addresses, "
     "WebDataset's shards (.tar) and Parquet tables"
 )
+STORE = "write to LanceDB instead: lance:FOLDER, lance:s3://BUCKET/PATH or lance:gs://BUCKET/PATH (rrzoo[lance])"
 STOPPED = "the same command goes on from what is whole"
 
 
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="SPLIT", help="of the data set; default: all that have labels")
     parser.add_argument("--data", metavar="DIR", type=Path, help="folder that holds the data sets ($RRZOO_DATA)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder to write to, instead of into the zoo")
+    parser.add_argument("--store", metavar="STORE", help=STORE)
     parser.add_argument(
         "--exclude",
         metavar="PATTERN",
@@ -54,35 +57,47 @@ def run(options: argparse.Namespace) -> None:
         return
     if not options.source:
         raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
+    if options.store and options.out:
+        raise errors.ArgumentError(f"--out {options.out} and --store {options.store} arrived: choose one place")
+    if options.store:
+        stores.place_of(options.store)
     model, begun = zoo.load(options.model, computing.device(options).where), time.perf_counter()
     is_folder = options.source not in datasets.names() and (
         Path(options.source).is_dir() or remote.is_remote(options.source)
     )
     gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    place = options.store
+    if folder is not None:
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        place = f"{size / 1e6:,.1f} MB in {folder}"
     print(
         f"{len(gallery):,} images of {printable(gallery.description or options.source)} in {seconds:.1f} s "
-        f"({embedded:,} read, {embedded / seconds:,.0f} images/s), {size / 1e6:,.1f} MB in {printable(str(folder))}"
+        f"({embedded:,} read, {embedded / seconds:,.0f} images/s), {printable(place)}"
     )
     print_skipped(gallery.skipped)
     print_some(gallery.notes)
-    arguments = f"--model {options.model} --gallery {printable(str(options.out or name))}"
+    arguments = f"--model {options.model} --gallery {printable(shlex.quote(str(options.out or name)))}"
     print(f"search it with: python -m rrzoo demo {arguments}, or python -m rrzoo search IMAGE {arguments}")
 
 
-def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path, tqdm]:
-    """Index a folder; return its gallery, the gallery's name and folder, and the bar."""
+def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path | None, tqdm]:
+    """Index a folder; return its gallery, the gallery's name, its folder where it is in one, and the bar."""
     if options.split:
         raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
+    arguments = options.strict, options.exclude
+    if options.store:
+        with image_bar("indexing") as bar:
+            gallery = stores.index_folder(model, options.source, options.store, resumer(bar), *arguments)
+        return gallery, options.store, None, bar
     name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), options.strict, options.exclude)
+        gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), *arguments)
     return gallery, name, folder, bar
 
 
-def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path, tqdm]:
+def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path | None, tqdm]:
     """Index a data set; return as `_of_folder` does."""
     if options.exclude:
         raise errors.ArgumentError("--exclude takes files out of a folder, and a data set is whole: leave it away")
@@ -91,6 +106,10 @@ def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str
     for dataset in sources:
         print_skipped(dataset.skipped)
     name = f"{options.source}-{options.split}" if options.split else options.source
+    if options.store:
+        with image_bar("indexing") as bar:
+            gallery = stores.index_datasets(model, sources, options.store, resumer(bar), options.strict)
+        return gallery, options.store, None, bar
     name = shelf.name_for_dataset(zoo.gallery_folder(options.model, ""), name)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "gallery",
         metavar="GALLERY",
         nargs="?",
-        help="one that rrzoo index built, or a folder of images (default: the model's own)",
+        help="one that rrzoo index built, a store (lance:FOLDER), or a folder of images (default: the model's own)",
     )
     parser.add_argument("--model", metavar="NAME", help="model of the zoo (default: the best one on photographs)")
     parser.add_argument("--html", metavar="FILE", type=Path, default=Path("map.html"), help="to write (map.html)")

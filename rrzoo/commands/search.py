@@ -5,9 +5,10 @@ import json
 import sys
 from datetime import datetime
 
-from rrzoo import zoo
+from rrzoo import errors, zoo
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import image_bar, print_skipped, print_some, resumer
+from rrzoo.gallery import stores
 
 STOPPED = "the same command goes on from what is indexed"
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FOLDER",
         help="one that rrzoo index built, or a folder of images (default: the model's own)",
     )
+    parser.add_argument("--store", metavar="STORE", help="search in one that rrzoo index --store has filled")
     parser.add_argument("-k", metavar="N", type=int, default=12, help="number of results (12)")
     parser.add_argument("--rerank", action="store_true", help="sort the 100 nearest by the relation head's score")
     parser.add_argument("--least-score", metavar="S", type=float, default=-1.0, help="of a result, -1 to 1")
@@ -30,16 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--newer", metavar="TIME", type=_time, help="files changed since then: 2024-06-30, or with T18:00"
     )
     parser.add_argument("--older", metavar="TIME", type=_time, help="files changed before then")
+    parser.add_argument("--prefix", metavar="PATH", default="", help="with which the sources of results begin")
     parser.add_argument("--hide-copies", action="store_true", help="leave out the pictures themselves and their copies")
     parser.add_argument("--json", action="store_true", help="print one JSON list of objects")
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the nearest images."""
+    if options.store:
+        if options.gallery:
+            raise errors.ArgumentError(f"--gallery {options.gallery} and --store {options.store} arrived: choose one")
+        stores.place_of(options.store)
+    searched = options.store or options.gallery
     model = zoo.load(options.model or zoo.best_model())
-    if options.gallery:
+    if searched:
         with image_bar("indexing") as bar:
-            gallery = zoo.open_gallery(model, options.gallery, resumer(bar))
+            gallery = zoo.open_gallery(model, searched, resumer(bar))
         print_skipped(gallery.skipped, sys.stderr)
         print_some(gallery.notes, sys.stderr)
     else:
@@ -54,6 +62,7 @@ def run(options: argparse.Namespace) -> None:
         label=options.label,
         newer=options.newer,
         older=options.older,
+        prefix=options.prefix,
         hide_copies=options.hide_copies,
     )
     if gallery.no_pictures:

@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from rrzoo import errors
-from rrzoo.gallery.columns import Values
+from rrzoo.gallery.backends.protocol import Filter
 from rrzoo.gallery.duplicates.grouping import Comparison
 from rrzoo.gallery.duplicates.looks import Look
 from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.thumbnails import SIDE
 from rrzoo.images import Images, listed, read
 
@@ -56,42 +57,53 @@ def question(model: Embedder, images: Images, together: bool = False, avoid: Ima
     return Question(np.ascontiguousarray(unit, np.float32), relation, pictures)
 
 
-def rows_with(
-    labels: np.ndarray,
+def filter_of(
     classes: Sequence[str],
-    stamps: Values | None,
+    has_times: bool,
     label: str | None = None,
     newer: datetime | None = None,
     older: datetime | None = None,
-) -> np.ndarray | None:
-    """Return the rows that have a label and were last changed in a span of time, int64 (M,); None: all.
+    prefix: str = "",
+) -> Filter | None:
+    """Return what is asked of rows; None: nothing.
 
     Args:
-        labels: of all rows, int64 (N,), numbers of `classes`.
         classes: names of labels.
-        stamps: int64 (N, 2), bytes and time of change in ns, of a folder's files; else None.
+        has_times: whether it is known when the rows' files were last changed.
         label: one of `classes`.
         newer: changed at or after that time; without a time zone it is a local one.
         older: changed before that time.
+        prefix: with which sources begin.
 
     Raises:
         errors.ArgumentError: no class has that name, or nothing is known of times.
     """
-    if label is None and newer is None and older is None:
+    if label is None and newer is None and older is None and not prefix:
         return None
-    chosen = np.ones(len(labels), bool)
-    if label is not None:
-        if label not in classes:
-            raise errors.ArgumentError(f"no image has the label {label!r}: {errors.choices(label, classes)}")
-        chosen &= labels == list(classes).index(label)
-    if newer is not None or older is not None:
-        if stamps is None:
-            raise errors.ArgumentError("times were asked for: only galleries of a folder's files know them")
-        changed = np.asarray(stamps)[:, 1]
-        if newer is not None:
-            chosen &= changed >= _nanoseconds(newer)
-        if older is not None:
-            chosen &= changed < _nanoseconds(older)
+    if label is not None and label not in classes:
+        raise errors.ArgumentError(f"no image has the label {label!r}: {errors.choices(label, classes)}")
+    if (newer is not None or older is not None) and not has_times:
+        raise errors.ArgumentError("times were asked for: only galleries of a folder's files know them")
+    earliest, latest = (None if time is None else _nanoseconds(time) for time in (newer, older))
+    return Filter(label=label, newer=earliest, older=latest, prefix=prefix)
+
+
+def rows_with(asked: Filter, rows: Rows, classes: Sequence[str]) -> np.ndarray:
+    """Return which rows fulfil a filter, int64 (M,); their labels are numbers of `classes`."""
+    labels = np.asarray(rows.labels)
+    chosen = np.ones(len(rows), bool)
+    if asked.labelled:
+        chosen &= labels >= 0
+    if asked.label is not None:
+        chosen &= labels == list(classes).index(asked.label)
+    if rows.stamps is not None and (asked.newer is not None or asked.older is not None):
+        changed = np.asarray(rows.stamps)[:, 1]
+        if asked.newer is not None:
+            chosen &= changed >= asked.newer
+        if asked.older is not None:
+            chosen &= changed < asked.older
+    if asked.prefix:
+        chosen &= np.fromiter((source.startswith(asked.prefix) for source in rows.sources), bool, len(rows))
     return np.flatnonzero(chosen)
 
 

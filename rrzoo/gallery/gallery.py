@@ -14,7 +14,7 @@ import numpy as np
 
 from rrzoo import errors
 from rrzoo.gallery import folders, indexing, kept, listing, sources, storage, updating, writing
-from rrzoo.gallery.backends import Part
+from rrzoo.gallery.backends import Backend
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
@@ -41,15 +41,16 @@ class Gallery(Searchable):
         skipped: Sequence[str] = (),
         notes: Sequence[str] = (),
         folder: str | None = None,
-        parts: Callable[[], Sequence[Part]] | None = None,
+        index: Callable[[], Backend] | None = None,
+        ids: np.ndarray | None = None,
     ) -> None:
         """Index rows, N; `pictures` are shown of those that have no thumbnails themselves.
 
-        `parts` yields what the index is made of where the rows are read from files; else they are in memory.
+        `index` and `ids` are those of a `RowIndex` where rows are read from files or a store; else they are in memory.
         """
         self.model = model
         self._kept = rows
-        self._rows = RowIndex(model, rows, parts)
+        self._rows = RowIndex(model, rows, classes, index, ids)
         shown = pictures or rows.thumbnails
         assert shown is not None
         self._pictures: Pictures = shown
@@ -250,5 +251,5 @@ class Gallery(Searchable):
             )
         labels = np.asarray(rows.labels) if rows.splits else None
         pictures = None if labels is None else pictures_of(rows.splits, labels, manifest.classes)
-        parts = partial(kept.parts, folder, saved)
-        return cls(model, rows, manifest.classes, manifest.description, pictures, folder=manifest.folder, parts=parts)
+        index = partial(kept.index, folder, saved)
+        return cls(model, rows, manifest.classes, manifest.description, pictures, folder=manifest.folder, index=index)

@@ -1,6 +1,6 @@
 """From pictures to the rows of a gallery; of a folder, only what is not known yet is embedded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -111,26 +111,45 @@ def embed(
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
     count, several = len(source.pictures), list(known)
-    with_relation = rerank and model.has_relation_head and not model.embeds_relation
-    parts, places = _find_known(source, known, with_relation)
+    parts, places = _find_known(source, known, _with_relation(model, rerank))
     missing = np.flatnonzero(parts < 0).tolist()
+    for taken, rows in batches(model, source, missing, progress, skipped, notes, rerank):
+        parts[taken], places[taken] = len(several), np.arange(len(rows))
+        several.append(rows)
+        if keep:
+            keep(rows)
+    numbers = np.flatnonzero(parts >= 0)
+    if len(numbers) == 0:
+        raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
+    return Indexed(source, numbers, several, parts[numbers], places[numbers])
+
+
+def batches(
+    model: Embedder,
+    source: PictureSource,
+    missing: Sequence[int],
+    progress: OnProgress | None = None,
+    skipped: list[str] | None = None,
+    notes: list[str] | None = None,
+    rerank: bool = True,
+) -> Iterator[tuple[list[int], Rows]]:
+    """Embed pictures of a source, by number; yield the numbers and rows of a batch at a time. See `embed`."""
+    count, with_relation = len(source.pictures), _with_relation(model, rerank)
     before = count - len(missing)
     if progress:
         progress(before, count)
     with ThreadPoolExecutor(ENCODERS) as encoders:
         for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
             if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
-                parts[batch.numbers], places[batch.numbers] = len(several), np.arange(len(rows))
-                several.append(rows)
-                if keep:
-                    keep(rows)
+                thumbnails = None if source.splits else encoders
+                yield batch.numbers, _embed_batch(model, source, batch, thumbnails, with_relation)
             if progress:
                 progress(before + batch.done, count)
-    numbers = np.flatnonzero(parts >= 0)
-    if len(numbers) == 0:
-        raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
-    return Indexed(source, numbers, several, parts[numbers], places[numbers])
+
+
+def _with_relation(model: Embedder, rerank: bool) -> bool:
+    """Say whether rows hold what the relation head takes, as the embedding is not simply that."""
+    return rerank and model.has_relation_head and not model.embeds_relation
 
 
 def _find_known(source: PictureSource, known: Sequence[Rows], with_relation: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -14,12 +14,17 @@ from safetensors import SafetensorError
 from rrzoo import files
 from rrzoo.gallery import manifest as manifests
 from rrzoo.gallery import tensors, writing
-from rrzoo.gallery.backends import Part
+from rrzoo.gallery.backends import Backend, Faiss, Part
 from rrzoo.gallery.backends.faiss_index import Inverted
 from rrzoo.gallery.manifest import INDEX, GalleryManifest, Segment
 from rrzoo.gallery.storage import Saved
 
 FORM = "cells and bytes, 1"  # of the tensors, and how they are made
+
+
+def index(folder: Path, saved: Saved) -> Backend:
+    """Return the index of a gallery's rows; the ids are the rows."""
+    return Faiss(saved.manifest.dimension, parts(folder, saved))
 
 
 def parts(folder: Path, saved: Saved) -> list[Part]:

@@ -48,6 +48,8 @@ class Rows:
     # float32 (N, D): what the relation head takes; None: `unit` times `lengths` is it, or the gallery does without
     relation: Values | None = None
     splits: tuple[Split, ...] = ()  # that the rows are all images of, one after another; empty: of something else
+    # told which rows, int64 (M,), are going to be shown, where it is better to read them at once; None: it is not
+    ahead: Callable[[np.ndarray], None] | None = None
 
     def __len__(self) -> int:
         """Return N."""

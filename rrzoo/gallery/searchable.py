@@ -4,12 +4,14 @@ import functools
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from rrzoo import errors
-from rrzoo.gallery.asking import copies_of, question, rows_with
+from rrzoo.gallery.asking import copies_of, filter_of, question
+from rrzoo.gallery.backends.protocol import Filter
 from rrzoo.gallery.duplicates import Comparison, CopyGroup, evidence, find
 from rrzoo.gallery.duplicates.finding import same_files
 from rrzoo.gallery.indexing import Embedder
@@ -62,6 +64,7 @@ class Searchable:
         label: str | None = None,
         newer: datetime | None = None,
         older: datetime | None = None,
+        prefix: str = "",
         hide_copies: bool = False,
     ) -> list[list[Hit]]:
         """Find the k nearest images to each of `images`, nearest first, by cosine similarity of the features.
@@ -77,6 +80,7 @@ class Searchable:
             label: that hits have, one of `classes`.
             newer: hits are of files that were last changed at or after that time.
             older: ... before that time.
+            prefix: with which the sources of hits begin, such as the name of a folder in the one that is indexed.
             hide_copies: leave out the queries themselves, and copies of them. See `duplicates`.
 
         Returns:
@@ -88,7 +92,7 @@ class Searchable:
             errors.GalleryError: copies can't be told, as the gallery has `no_pictures`.
         """
         self._check_search(k, rerank, hide_copies)
-        where = rows_with(self.labels, self.classes, self._kept.stamps, label, newer, older)
+        where = filter_of(self.classes, self._kept.stamps is not None, label, newer, older, prefix)
         asked = question(self.model, images, together, avoid)
         comparison = self.comparison() if hide_copies else None
         wanted = k
@@ -101,7 +105,8 @@ class Searchable:
                 break
             wanted *= 2  # enough were hidden
         found = zip(rows.tolist(), scores.tolist(), relations.tolist(), kept.tolist(), strict=True)
-        return [[self._hit(*hit) for *hit, shown in zip(*of_query, strict=True) if shown][:k] for of_query in found]
+        hits = [[hit for *hit, shown in zip(*of_query, strict=True) if shown][:k] for of_query in found]
+        return self._hits(hits)
 
     def _check_search(self, k: int, rerank: bool, hide_copies: bool) -> None:
         if k < 1:
@@ -131,16 +136,17 @@ class Searchable:
         Raises:
             errors.ArgumentError: k is below 1, or no image of the gallery has a label.
         """
-        labelled = np.flatnonzero(self.labels >= 0)
-        if len(labelled) == 0:
+        labelled = self.labels >= 0
+        if not labelled.any():
             raise errors.ArgumentError(
                 "no image of the gallery has a label: index a data set, or a folder with one folder for each class"
             )
-        where = None if len(labelled) == len(self) else labelled
+        where = None if labelled.all() else Filter(labelled=True)
         self._check_search(k, False, False)
         found = self._rows.search(question(self.model, images), k, False, where)
         by_query = zip(*(column.tolist() for column in found), strict=True)
-        return [vote([self._hit(*hit) for hit in zip(*of_query, strict=True)], self.classes) for of_query in by_query]
+        hits = [[list(hit) for hit in zip(*of_query, strict=True)] for of_query in by_query]
+        return [vote(of_query, self.classes) for of_query in self._hits(hits)]
 
     def classify(self, images: Images, k: int = NEIGHBOURS) -> np.ndarray:
         """Return the probabilities of `vote`, float32 (N, C), one column for each of `classes`; errors as there."""
@@ -195,6 +201,12 @@ class Searchable:
         if picture is None:
             raise errors.GalleryError(self.no_pictures)
         return picture
+
+    def _hits(self, found: list[list[list[Any]]]) -> list[list[Hit]]:
+        """Return hits of rows, scores and relation scores, by query."""
+        if self._kept.ahead:
+            self._kept.ahead(np.unique([row for of_query in found for row, _, _ in of_query]).astype(np.int64))
+        return [[self._hit(*hit) for hit in of_query] for of_query in found]
 
     def _hit(self, row: int, score: float, relation: float | None) -> Hit:
         label = self.classes[self.labels[row]] if self.labels[row] >= 0 else None

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from rrzoo import errors
-from rrzoo.gallery.asking import Question
+from rrzoo.gallery.asking import Question, rows_with
 from rrzoo.gallery.backends import Backend, Faiss, Part
+from rrzoo.gallery.backends.protocol import Filter
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.rows import Rows
 
@@ -62,28 +63,42 @@ def vote(neighbours: list[Hit], classes: Sequence[str]) -> Vote:
 class RowIndex:
     """The features of N rows, by number of the row."""
 
-    def __init__(self, model: Embedder, rows: Rows, parts: Callable[[], Sequence[Part]] | None = None) -> None:
-        """Index rows; `parts` yields what the index is made of, where that is kept on disk: see `kept`."""
+    def __init__(
+        self,
+        model: Embedder,
+        rows: Rows,
+        classes: Sequence[str],
+        index: Callable[[], Backend] | None = None,
+        ids: np.ndarray | None = None,
+    ) -> None:
+        """Index rows, whose labels are numbers of `classes`.
+
+        `index` opens one that is kept, by ids, int64 (N,), in ascending order; without them the ids are the rows.
+        """
         self.model, self.lengths, self.relation, self.unit = model, rows.lengths, rows.relation, rows.unit
-        self._parts = parts
+        self._rows, self._classes, self._open, self._ids = rows, classes, index, ids
         self.can_rerank = model.has_relation_head and (model.embeds_relation or self.relation is not None)
 
     @functools.cached_property
     def _backend(self) -> Backend:
         """The index, made when it is first searched."""
-        if self._parts is None:
+        if self._open is None:
             return Faiss(self.unit.shape[1], [Part(np.arange(len(self.unit)), np.asarray(self.unit))])
-        return Faiss(self.unit.shape[1], self._parts())  # the ids are the rows
+        return self._open()
 
     def search(
-        self, asked: Question, k: int, rerank: bool, where: np.ndarray | None
+        self, asked: Question, k: int, rerank: bool, where: Filter | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return rows, int64 (Q, k), similarities, and relation scores, float32 (Q, k), or None each.
 
-        See `Gallery.search`; `where` are the rows to search among, int64 (M,), None for all. Of several pictures that
-        ask together, the relation score is the mean.
+        See `Gallery.search`. Of several pictures that ask together, the relation score is the mean.
         """
-        rows, scores = self._backend.search(asked.unit, max(k, RERANKED) if rerank else k, where)
+        among: np.ndarray | Filter | None = where
+        if where is not None and not self._backend.limits.columns:
+            among = rows_with(where, self._rows, self._classes)
+        rows, scores = self._backend.search(asked.unit, max(k, RERANKED) if rerank else k, among)
+        if self._ids is not None:
+            rows = np.searchsorted(self._ids, rows)
         if not self.can_rerank:
             return rows, scores, np.full(rows.shape, None)
         found = self.features(rows.ravel())

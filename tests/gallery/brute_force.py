@@ -3,13 +3,13 @@
 import numpy as np
 
 from rrzoo import errors
-from rrzoo.gallery.backends.protocol import Limits, check_features, check_search
+from rrzoo.gallery.backends.protocol import Filter, Limits, check_features, check_search
 
 
 class BruteForce:
     """Features by id; each query is compared with each of them."""
 
-    limits = Limits(exact=True, largest_k=None, filters=True, persistent=False)
+    limits = Limits(exact=True, largest_k=None, filters=True, columns=False, persistent=False)
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -27,8 +27,11 @@ class BruteForce:
     def remove(self, ids: np.ndarray) -> int:
         return sum(self.unit.pop(number, None) is not None for number in ids.tolist())
 
-    def search(self, queries: np.ndarray, k: int, where: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        check_search(queries, k, self.dimension, self.limits.largest_k)
+    def search(
+        self, queries: np.ndarray, k: int, where: np.ndarray | Filter | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        check_search(queries, k, self.dimension, self.limits, where)
+        assert not isinstance(where, Filter)
         chosen = sorted(self.unit if where is None else self.unit.keys() & set(where.tolist()))
         k = min(k, len(chosen))
         ids, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)

@@ -17,24 +17,30 @@ from brute_force import BruteForce
 
 from rrzoo import errors
 from rrzoo.gallery import backends
-from rrzoo.gallery.backends import Backend, Faiss, Limits, Part, faiss_index
+from rrzoo.gallery.backends import Backend, Faiss, Lance, Limits, Part, faiss_index
+from rrzoo.gallery.backends.protocol import Filter
 
 DIMENSION = 16
-EXACT = Limits(exact=True, largest_k=None, filters=True, persistent=False)
+EXACT = Limits(exact=True, largest_k=None, filters=True, columns=False, persistent=False)
+KEPT = replace(EXACT, columns=True, persistent=True)
 
 
 @dataclass(frozen=True)
 class Contender:
     """A backend, and what it has to be able to do: a limit that it declares beyond this is a failure here."""
 
-    new: Callable[[int], Backend]
+    new: Callable[..., Backend]  # takes the dimension, and the address of a store where it keeps what it holds in one
     limits: Limits  # once it holds 200 features
+    store: str | None = None  # fixture that yields that address
 
 
 BACKENDS = {
     "brute force": Contender(BruteForce, EXACT),
     "FAISS, flat": Contender(Faiss, EXACT),
     "FAISS, inverted": Contender(partial(Faiss, exact=50), replace(EXACT, exact=False)),
+    "Lance, folder": Contender(Lance.at, KEPT, "lance_folder"),
+    "Lance, folder, cells": Contender(partial(Lance.at, exact=50), replace(KEPT, exact=False), "lance_folder"),
+    "Lance, S3": Contender(Lance.at, KEPT, "lance_bucket"),
 }
 
 
@@ -44,8 +50,10 @@ def contender(request: pytest.FixtureRequest) -> Contender:
 
 
 @pytest.fixture
-def new(contender: Contender) -> Callable[[int], Backend]:
-    return contender.new
+def new(contender: Contender, request: pytest.FixtureRequest) -> Callable[[int], Backend]:
+    if contender.store is None:
+        return contender.new
+    return partial(contender.new, request.getfixturevalue(contender.store))
 
 
 @pytest.fixture
@@ -96,15 +104,15 @@ def is_answer(oracle: BruteForce, queries: np.ndarray, found: np.ndarray, scores
         assert [number for _, number in order] == ids_found.tolist()
 
 
-def test_limits_are_what_they_have_to_be(contender: Contender, random: np.random.Generator) -> None:
-    backend = contender.new(DIMENSION)
+def test_limits_are_what_they_have_to_be(contender: Contender, backend: Backend, random: np.random.Generator) -> None:
     backend.add(*with_many_ties(random))
     assert backend.limits == contender.limits
 
 
 def test_every_backend_is_in_the_table() -> None:
     classes = {value for value in vars(backends).values() if isinstance(value, type) and hasattr(value, "features")}
-    tested = {type(contender.new(DIMENSION)) for contender in BACKENDS.values()}
+    made = {one.new.func if isinstance(one.new, partial) else one.new for one in BACKENDS.values()}
+    tested = {getattr(function, "__self__", function) for function in made}
     assert classes - {Backend} == tested - {BruteForce}
 
 
@@ -193,6 +201,46 @@ def test_filters(backend: Backend, random: np.random.Generator) -> None:
             backend.search(features[:2], 5, where), oracle.search(features[:2], 5, where), strict=True
         ):
             np.testing.assert_allclose(part, expected, atol=1e-6)
+
+
+FILTERS: dict[str, tuple[Filter, Callable[[int], bool]]] = {
+    "all": (Filter(), lambda n: True),
+    "labelled": (Filter(labelled=True), lambda n: n % 3 > 0),
+    "a label": (Filter(label="it's 1"), lambda n: n % 3 == 1),
+    "no such label": (Filter(label="1' OR 'a' = 'a"), lambda n: False),
+    "newer": (Filter(newer=5 * 10**9), lambda n: n % 7 >= 5),
+    "older": (Filter(older=5 * 10**9), lambda n: n % 7 < 5),
+    "a folder": (Filter(prefix="holid\udcffys/1"), lambda n: n % 5 == 1),
+    "several": (
+        Filter(True, None, 10**9, 6 * 10**9, "holid\udcffys/2"),
+        lambda n: n % 3 > 0 < n % 7 < 6 and n % 5 == 2,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+def test_filters_by_columns(contender: Contender, backend: Backend, random: np.random.Generator, kind: str) -> None:
+    """They are refused, or exact: labels with quotes in them, names that are not UTF-8."""
+    asked, chosen = FILTERS[kind]
+    numbers, features = with_many_ties(random)
+    if not contender.limits.columns:
+        backend.add(numbers, features)
+        with pytest.raises(errors.ArgumentError, match="a filter by columns arrived"):
+            backend.search(features[:1], 1, asked)
+        return
+    columns = {
+        "label": [f"it's {n % 3}" if n % 3 else None for n in range(200)],
+        "changed": [n % 7 * 10**9 for n in range(200)],
+        "source": [b"holid\xffys/%d.png" % (n % 5) for n in range(200)],
+    }
+    backend.add(numbers, features, columns)  # type: ignore[call-arg]
+    oracle = BruteForce(DIMENSION)
+    oracle.add(numbers, features)
+    where = numbers[[chosen(n) for n in range(200)]]
+    for part, expected in zip(
+        backend.search(features[:3], 9, asked), oracle.search(features[:3], 9, where), strict=True
+    ):
+        np.testing.assert_allclose(part, expected, atol=1e-6)
 
 
 def test_what_does_not_persist_begins_empty(new: Callable[[int], Backend], random: np.random.Generator) -> None:

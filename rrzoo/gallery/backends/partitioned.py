@@ -12,7 +12,7 @@ import numpy as np
 
 from rrzoo import errors
 from rrzoo.gallery.backends.faiss_index import Flat, Index, Inverted
-from rrzoo.gallery.backends.protocol import Limits, check_features, check_search
+from rrzoo.gallery.backends.protocol import Filter, Limits, check_features, check_search
 from rrzoo.gallery.columns import Values
 
 EXACT = 200_000  # features up to which all are compared
@@ -153,7 +153,8 @@ class Faiss:
     @property
     def limits(self) -> Limits:
         """See `Backend.limits`."""
-        return Limits(exact=all(part.exact for part in self._parts), largest_k=None, filters=True, persistent=False)
+        exact = all(part.exact for part in self._parts)
+        return Limits(exact=exact, largest_k=None, filters=True, columns=False, persistent=False)
 
     def __len__(self) -> int:
         """Return N."""
@@ -180,9 +181,12 @@ class Faiss:
             part.remove(ids)
         return before - len(self)
 
-    def search(self, queries: np.ndarray, k: int, where: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, queries: np.ndarray, k: int, where: np.ndarray | Filter | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Backend.search`."""
-        check_search(queries, k, self.dimension, self.limits.largest_k)
+        check_search(queries, k, self.dimension, self.limits, where)
+        assert not isinstance(where, Filter)
         queries = np.ascontiguousarray(queries)
         ids, scores = [np.empty((len(queries), 0), np.int64)], [np.empty((len(queries), 0), np.float32)]
         for part in self._parts:

@@ -16,8 +16,20 @@ class Limits:
 
     exact: bool  # a search finds the nearest, always; else most of them
     largest_k: int | None  # hits of one query; None: any number
-    filters: bool  # `search` takes `where`
+    filters: bool  # `search` takes ids as `where`
+    columns: bool  # ... and a `Filter`, as it has the columns that one asks about
     persistent: bool  # it keeps what it holds on disk; else in memory, as long as it is in use
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is asked of rows beside their features: all that is given here has to be so."""
+
+    labelled: bool = False  # it has a label
+    label: str | None = None  # it has this one
+    newer: int | None = None  # its file was last changed then or later, ns since 1970
+    older: int | None = None  # ... before then
+    prefix: str = ""  # its source begins so
 
 
 class Backend(Protocol):
@@ -47,13 +59,15 @@ class Backend(Protocol):
     def remove(self, ids: np.ndarray) -> int:
         """Forget ids, int64 (M,), those that are known; return how many those are: N has shrunk by so many."""
 
-    def search(self, queries: np.ndarray, k: int, where: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, queries: np.ndarray, k: int, where: np.ndarray | Filter | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k nearest to each query. Nothing is changed by it.
 
         Args:
             queries: float32 (Q, D), rows of unit length.
             k: hits of each query, at least 1; where fewer features are there, as many as there are.
-            where: ids to choose among, int64; None: all. Unknown ones are ignored.
+            where: ids to choose among, int64, of which unknown ones are ignored; or what is asked of them; None: all.
 
         Returns:
             ids, int64 (Q, k), and their cosine similarities, float32 (Q, k): highest first, ties by id.
@@ -83,15 +97,21 @@ def check_features(ids: np.ndarray, unit: np.ndarray, dimension: int) -> None:
         )
 
 
-def check_search(queries: np.ndarray, k: int, dimension: int, largest_k: int | None) -> None:
+def check_search(
+    queries: np.ndarray, k: int, dimension: int, limits: Limits, where: np.ndarray | Filter | None
+) -> None:
     """Refuse what `Backend.search` may not take.
 
     Raises:
         errors.ArgumentError: see `Backend.search`.
     """
     check_unit(queries, dimension)
-    if k < 1 or (largest_k is not None and k > largest_k):
-        most = "" if largest_k is None else f" and at most {largest_k}"
+    if isinstance(where, Filter) and not limits.columns:
+        raise errors.ArgumentError(
+            "a filter by columns arrived, and this backend has none: give the ids to choose among"
+        )
+    if k < 1 or (limits.largest_k is not None and k > limits.largest_k):
+        most = "" if limits.largest_k is None else f" and at most {limits.largest_k}"
         raise errors.ArgumentError(f"k is {k}: ask for at least 1 hit{most}")
 
 

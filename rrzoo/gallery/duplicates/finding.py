@@ -100,6 +100,7 @@ def same_files(thumbnails: Thumbnails | None, stamps: Values | None) -> list[lis
     if thumbnails is None or stamps is None:
         return []
     rows: dict[tuple[int, bytes], list[int]] = {}
-    for row, size in enumerate(np.asarray(stamps)[:, 0].tolist()):
-        rows.setdefault((size, thumbnails.file(row)), []).append(row)
+    sizes = np.asarray(stamps)[:, 0].tolist()
+    for row, (size, file) in enumerate(zip(sizes, thumbnails.files, strict=True)):
+        rows.setdefault((size, file), []).append(row)
     return [several for several in rows.values() if len(several) > 1]

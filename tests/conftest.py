@@ -209,6 +209,17 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Wait for a demo that starts; fail with its log if it ends."""
+    for _ in range(START * 5):
+        if process.poll() is not None:
+            pytest.fail(f"the demo ended at its start: {log.read_text()}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+
+
 @pytest.fixture(scope="session")
 def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the demo runs: its log, uploads/, an empty data/, and zoo/ with two more models, of random weights."""
@@ -252,13 +263,7 @@ def server(demo_folder: Path) -> Iterator[str]:
         command = app("--port", str(port), "--model", "conv4-cifar10")
         process = subprocess.Popen(command, env=environment, cwd=demo_folder, stdout=log, stderr=log)
     try:
-        for _ in range(START * 5):
-            if process.poll() is not None:
-                pytest.fail(f"the demo ended at its start: {written.read_text()}")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
+        until_it_listens(process, port, written)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

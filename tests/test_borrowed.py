@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from conftest import smooth_image
+from conftest import run_python, smooth_image
 from rrzoo import backbones, errors, weights
 from rrzoo.backbones import BorrowedBackbone, folding
+from rrzoo.backbones.efficientnet_lite import EfficientNetLite0
 from rrzoo.config import Architecture, ModelConfig, PackagedWeights
 from rrzoo.images import to_square
 from rrzoo.model import Model
@@ -164,6 +165,38 @@ def test_a_folder_without_the_backbones_weights(tmp_path: Path, random: np.rando
     save(load(tmp_path / "light"), again)
     assert load(again).config.packaged is None
     assert (again / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("size", [224, 160, 97])
+def test_efficientnet_lite0_is_timms(size: int) -> None:
+    """To the bit, with statistics unlike those of random weights; and its names, kinds and preparation are timm's."""
+    import timm
+
+    torch.manual_seed(0)
+    ours, theirs = EfficientNetLite0().eval(), timm.create_model("tf_efficientnet_lite0").eval()
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for value in (module.running_mean, module.bias):
+                value.data.normal_(0, 0.3)
+            for value in (module.running_var, module.weight):
+                value.data.uniform_(0.5, 1.5)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 3, size, size).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert torch.equal(ours(x), theirs(x))
+        assert torch.equal(ours.forward_features(x), theirs.forward_features(x))
+    for name in ("tf_efficientnet_lite0", "tf_efficientnet_lite0.in1k"):
+        known = timm.get_pretrained_cfg(name).to_dict()
+        assert {key: known[key] for key in ours.pretrained_cfg} == ours.pretrained_cfg
+
+
+@needs_package
+def test_what_the_demo_opens_with_does_without_timm() -> None:
+    """And so without torch's compiler, which timm's imports bring along: seconds, and 200 MB."""
+    slow = {"timm", "torchvision", "torch._dynamo", "sympy", "numba"}
+    code = f"import sys, rrzoo; rrzoo.load('lite0-stl10'); print(sorted({slow} & set(sys.modules)))"
+    assert run_python(code) == "[]\n"
 
 
 @needs_package

@@ -1,5 +1,7 @@
 """Backbones that others designed and trained, by timm (Wightman 2019), which this file alone uses.
 
+`efficientnet_lite` has one of them without timm.
+
 "timm:NAME" or "timm:NAME.TAG" names one: timm's name of an architecture, and which of its weights are meant. What
 those weights were trained with, such as size and normalisation of pictures, is timm's `pretrained_cfg`.
 """
@@ -7,8 +9,9 @@ those weights were trained with, such as size and normalisation of pictures, is 
 import difflib
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,8 +19,9 @@ import torch
 from torch import Tensor
 
 from rrzoo import errors
-from rrzoo.backbones import folding
+from rrzoo.backbones import efficientnet_lite, folding
 from rrzoo.backbones.backbone import Backbone
+from rrzoo.backbones.efficientnet_lite import EfficientNetLite0
 
 PREFIX = "timm:"
 TORCHVISION = "torchvision:"  # what a name may begin with that people try: timm has the same weights
@@ -55,10 +59,10 @@ class BorrowedBackbone(Backbone):
             errors.ArgumentError: timm is missing or too old, or knows no such name; or the model takes no RGB pictures.
         """
         super().__init__()
-        timm, architecture, config = _look_up(name)
+        build, config = _look_up(name)
         self.name = name
         self.native_size: int = config["input_size"][1]
-        self.net: Any = _create(timm, architecture, config)  # a module with more than torch's attributes
+        self.net: Any = _create(build, config)  # a module with more than torch's attributes
         self.net.to(memory_format=torch.channels_last)  # a third faster on CPUs
         self.feature_size = int(getattr(self.net, "head_hidden_size", None) or self.net.num_features)
         self.has_maps = False  # until `check` has found some
@@ -142,8 +146,8 @@ class BorrowedBackbone(Backbone):
         Raises:
             errors.ArgumentError: there are more or fewer than the model has.
         """
-        timm, architecture, _ = _look_up(self.name)
-        names = list(timm.create_model(architecture).state_dict())
+        build, _ = _look_up(self.name)
+        names = list(build().state_dict())
         if len(names) != len(tensors):
             raise errors.ArgumentError(f"{len(tensors)} tensors arrived: {self.name} has {len(names)}")
         return dict(zip(names, tensors.values(), strict=True))
@@ -164,9 +168,9 @@ class BorrowedBackbone(Backbone):
 
     def _converted(self, tensors: dict[str, Tensor], problems: list[str]) -> dict[str, Tensor]:
         """Return weights of other names or sizes as timm's own loader reads them, which is strict then."""
-        timm, architecture, config = _look_up(self.name)
+        build, config = _look_up(self.name)
         try:
-            net = _create(timm, architecture, config, pretrained_cfg_overlay={"state_dict": tensors})
+            net = _create(build, config, pretrained_cfg_overlay={"state_dict": tensors})
         except (RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError):
             more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
             raise errors.ArgumentError(
@@ -181,7 +185,7 @@ def preparation(name: str) -> Preparation:
     Raises:
         errors.ArgumentError: as for `BorrowedBackbone`.
     """
-    _, _, config = _look_up(name)
+    _, config = _look_up(name)
     return Preparation(
         image_size=config["input_size"][1],
         mean=tuple(config["mean"]),
@@ -211,10 +215,12 @@ def of_torchvision(name: str) -> str:
     return "timm has none of that name; to list: python -c 'import timm; print(timm.list_pretrained())'"
 
 
-def _look_up(name: str) -> tuple[ModuleType, str, dict[str, Any]]:
-    """Return timm, its name of the architecture, and its `pretrained_cfg`."""
-    timm = _timm()
+def _look_up(name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return what builds a model of timm's with its classifier, and timm's `pretrained_cfg` of it."""
     full = name.removeprefix(PREFIX)
+    if full in efficientnet_lite.NAMES:
+        return EfficientNetLite0, EfficientNetLite0.pretrained_cfg
+    timm = _timm()
     if not re.fullmatch(r"\w+(\.\w+)?", full, re.ASCII):  # timm would take others for addresses and folders
         raise errors.ArgumentError(f"{name!r:.80} is no name of timm's: write timm:NAME or timm:NAME.TAG")
     architecture, _, tag = full.partition(".")
@@ -231,7 +237,7 @@ def _look_up(name: str) -> tuple[ModuleType, str, dict[str, Any]]:
             f"{name} takes pictures of {channels} channels, {height} x {width} px: square pictures in red, green and "
             "blue are needed"
         )
-    return timm, full, config
+    return partial(timm.create_model, full), config
 
 
 def _timm() -> ModuleType:
@@ -249,16 +255,16 @@ def _timm() -> ModuleType:
     return found
 
 
-def _create(timm: ModuleType, architecture: str, config: dict[str, Any], **options: object) -> Any:
+def _create(build: Callable[..., Any], config: dict[str, Any], **options: object) -> Any:
     """Return a module without its classifier; where timm lets it, one that takes other sizes than its own."""
     options |= {"pretrained": True} if options else {}
     if config.get("fixed_input_size"):
         try:
-            net = timm.create_model(architecture, dynamic_img_size=True, **options)
+            net = build(dynamic_img_size=True, **options)
         except TypeError:  # only transformers with position embeddings have the option
-            net = timm.create_model(architecture, **options)
+            net = build(**options)
     else:
-        net = timm.create_model(architecture, **options)
+        net = build(**options)
     net.reset_classifier(0)
     return net.eval()
 

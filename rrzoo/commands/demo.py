@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from rrzoo import errors
 from rrzoo.commands import computing, starting
@@ -49,13 +50,15 @@ def run(options: argparse.Namespace) -> None:
             return model, zoo.open_gallery(model, options.gallery) if options.gallery else model.gallery()
 
         default = options.model or zoo.best_model()
-        load(default)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed
         os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # no request to other hosts
         folder = uploads.private_folder(os.environ.get("GRADIO_TEMP_DIR"))
         os.environ["GRADIO_TEMP_DIR"] = str(folder)
-        from rrzoo.demo import page  # Gradio reads both as it loads
+        with ThreadPoolExecutor(1) as beside:
+            loading = beside.submit(load, default)
+            from rrzoo.demo import page  # Gradio reads both as it loads, which takes as long as the model does
 
+        loading.result()  # raises what is wrong with it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that uploads are removed
         torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
         blocks = page.build(default, load)
         door = page.protect(blocks, folder, options.mcp)

@@ -1,7 +1,7 @@
 """Write a map of a gallery: one HTML file where pictures that are alike lie near each other, with thumbnails on zoom.
 
-Where the gallery has labels, its largest groups are named by them. The package pacmap finds the positions:
-pip install 'rrzoo[map]'.
+Where the gallery has labels, its largest groups are named by them. Of more than 500 pictures, the package pacmap finds
+the positions: pip install 'rrzoo[map]'.
 """
 
 import argparse

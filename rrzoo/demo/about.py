@@ -1,6 +1,7 @@
 """What the demo says of models: sentences and tables made from their configs."""
 
 import html
+from collections.abc import Mapping
 
 from rrzoo import errors, zoo
 from rrzoo.config import Training
@@ -9,9 +10,10 @@ from rrzoo.model import Model
 from rrzoo.store import card, evaluation_file, model_folder
 
 PURPOSE = (
-    "# rrzoo\n**Find pictures like yours**, with models that learn to see without labels. Drop a picture, paste one "
-    "(Ctrl+V), photograph something, or click an example."
+    "# rrzoo\n**Find pictures like yours**, with models that learn to see without labels. "
+    "<span class='computer'>Drop a picture, paste one (Ctrl+V), photograph something, or click an example.</span>"
 )
+Groups = Mapping[str, Mapping[str, str]]  # what zoo.groups() returns: heading -> name -> a line
 PAPER = "https://arxiv.org/abs/2006.05849"
 
 
@@ -88,9 +90,8 @@ def card_text(model: Model) -> str:
     return card.render(model.config, evaluations, without_labels).split("---\n", 2)[2]
 
 
-def model_choices() -> list[tuple[str, str]]:
-    """Return the models at hand, those for photographs first, as (what a list shows, name)."""
-    groups = zoo.groups()
+def model_choices(groups: Groups) -> list[tuple[str, str]]:
+    """Return the models of `zoo.groups`, those for photographs first, as (what a list shows, name)."""
     return [
         (f"{name} ({heading})" if heading == zoo.COMPARISON else name, name)
         for heading, group in groups.items()
@@ -98,12 +99,12 @@ def model_choices() -> list[tuple[str, str]]:
     ]
 
 
-def models_table(chosen: str) -> tuple[str, list[str]]:
-    """List the zoo as a table, by what models are for, `chosen` marked; and the names that its buttons stand for."""
+def models_table(groups: Groups, chosen: str) -> tuple[str, list[str]]:
+    """Return the models of `zoo.groups`, by what they are for, as a table, `chosen` marked; and its buttons' names."""
     heads = ("model", "learnt from", "pretext task", "linear probe", "20-NN", "measured on", "weights")
     head = "".join(f'<th scope="col">{title}</th>' for title in heads)
     bodies, names = "", list[str]()
-    for heading, group in zoo.groups().items():
+    for heading, group in groups.items():
         rows = ""
         for name, line in group.items():
             rows += _row(len(names), name, line, name == chosen)

@@ -25,6 +25,7 @@ class Context:
     get_model: Callable[[str], tuple[Model, Gallery]]  # a model by its name, and its gallery
     default: str  # name of the model that the page opens with
     model_choice: gr.Dropdown  # its value is a model's name
+    groups: about.Groups  # the models at hand
     figures: list[np.ndarray]  # clay figures, uint8 (96, 96, 3), one of each class and then others
     class_names: list[str]  # of the figures
     photographs: list[Example] = field(default_factory=list)  # and pictures of the gallery, that are offered
@@ -48,9 +49,14 @@ class Context:
             for name, figure in zip(self.class_names, self.figures, strict=False)
         ]
 
+    def stands_in(self, model_name: str) -> bool:
+        """Say whether clay figures stand in for a model's gallery, whose features take seconds at first."""
+        return bool(self.get_model(model_name)[1].no_pictures)
+
     def opening(self) -> Example:
         """Return what the page opens with: a photograph, or a figure where what is searched are figures."""
-        among_figures = self.searched(self.default)[0].sources[0].startswith("clay10/")
+        sources = self.get_model(self.default)[1].sources
+        among_figures = self.stands_in(self.default) or sources[0].startswith("clay10/")
         return self.clay[TRUCK] if among_figures or not self.photographs else self.photographs[0]
 
     def picture(self, key: str, model_name: str) -> np.ndarray:
@@ -88,7 +94,7 @@ class Context:
 
     def other_choice(self, elem_id: str) -> gr.Dropdown:
         """Offer a second model, whose answer is shown beside the first one's."""
-        models = about.model_choices()
+        models = about.model_choices(self.groups)
         return gr.Dropdown(
             [("no other model", ""), *models],
             value="",

@@ -2,20 +2,23 @@
 
 import functools
 import importlib.util
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rrzoo import datasets, images
+from rrzoo.datasets import clay10
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 
 CLAY = "clay figures and photographs"
 SHOWN = 250  # of them, where the pictures of a gallery are not at hand: few enough for their features to be computed
 HORSE, TRUCK = 6, 9  # places of the figures that the page opens with
-FIRST = (0, 1, 0, 0, 3, 0, 3, 1, 3, 3)  # of each class's figures the one that is offered: lite0-stl10 names it right
+FIGURES = Path(__file__).with_name("figures.webp")  # rows of ten, one of each class: scripts/figures.py writes them
 PHOTOGRAPHS = {"cheetah": "cheetah1.jpg", "running cheetah": "cheetah.jpg", "lion": "lion.jpg", "tower": "tower.jpg"}
+BUILDING = threading.Lock()  # of galleries of clay figures
 OF_GALLERY = 6  # pictures of it that are offered
 
 
@@ -28,13 +31,10 @@ class Example:
     picture: np.ndarray  # uint8 RGB (H, W, 3)
 
 
+@functools.cache
 def example_pictures() -> tuple[list[np.ndarray], list[str]]:
     """Return 40 clay figures, none of which is in the default gallery: one of each class, then others; the classes."""
-    clay = datasets.load("clay10", "train")
-    of_class = [np.flatnonzero(clay.labels == label) for label in range(len(clay.classes))]
-    first = [rows[place] for rows, place in zip(of_class, FIRST, strict=True)]
-    others = [rows[place] for place in range(4) for rows, taken in zip(of_class, FIRST, strict=True) if place != taken]
-    return [clay.images[row] for row in (*first, *others)], list(clay.classes)
+    return list(clay10.cut(FIGURES)), list(clay10.CLASSES)
 
 
 def photographs() -> list[Example]:
@@ -83,15 +83,25 @@ def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
     }
 
 
-@functools.lru_cache(maxsize=8)
 def clay_gallery(model: Model) -> Gallery:
-    """Return clay figures of all classes, and the photographs, as a gallery of a model."""
+    """Return clay figures of all classes, and the photographs, as a gallery of a model; it takes seconds, once."""
+    with BUILDING:  # whoever asks meanwhile waits, and builds it no second time
+        return _clay_gallery(model)
+
+
+@functools.lru_cache(maxsize=8)
+def _clay_gallery(model: Model) -> Gallery:
     clay = datasets.load("clay10", "test")
     rows = np.arange(0, len(clay), len(clay) // SHOWN)
     labels = [clay.classes[label] for label in clay.require_labels()[rows]]
     others = photographs()
     pictures = [*clay.images[rows], *(one.picture for one in others)]
-    gallery = Gallery.from_images(model, pictures, [*labels, *(one.name for one in others)])
+
+    def go_on(done: int, total: int) -> None:
+        if not threading.main_thread().is_alive():  # the server was told to stop
+            raise SystemExit
+
+    gallery = Gallery.from_images(model, pictures, [*labels, *(one.name for one in others)], progress=go_on)
     gallery.sources = [*(f"clay10/test/{row}" for row in rows), *(one.key for one in others)]
     gallery.description = CLAY
     return gallery

@@ -64,11 +64,13 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
         """Open what the address names, and leave alone what the visitor may have chosen by now."""
         name, tab = request.query_params.get("model"), request.query_params.get("tab")
         return (
-            name if name in zoo.list_models() else gr.update(),
+            name if name in names else gr.update(),
             gr.update(selected=tab) if tab in TABS else gr.update(),
         )
 
     model, gallery = get_model(default)
+    groups = zoo.groups()
+    names = {name for group in groups.values() for name in group}
     space = os.environ.get("SPACE_ID")  # where the page runs as a Space of the Hub, that has the code
     code = f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
     figures, class_names = example_pictures()
@@ -80,8 +82,8 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
                 gr.Markdown(about.PURPOSE)
                 introduction = gr.Markdown(about.introduction(model, code), elem_id="introduction", elem_classes="hint")
             with gr.Column(scale=1, min_width=240):
-                model_choice = gr.Dropdown(about.model_choices(), value=default, label="Model", elem_id="model")
-        context = Context(get_model, default, model_choice, figures, class_names, *offered(gallery))
+                model_choice = gr.Dropdown(about.model_choices(groups), value=default, label="Model", elem_id="model")
+        context = Context(get_model, default, model_choice, groups, figures, class_names, *offered(gallery))
         own = Own(context, Visitors(), gr.State(0))
         trainings = Trainings(Path(get_upload_folder()) / "trainings")
         with gr.Tabs() as tabs:

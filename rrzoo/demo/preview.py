@@ -22,6 +22,7 @@ SIZE = (1200, 630)  # px, as those who show previews ask for
 TILE, GAP = 190, 15  # px, of the figures on it
 PAPER, INK, ACCENT = "#fafaf9", "#1c1917", "#047857"
 TEMPLATE = "frontend/index.html"
+ROOT = "{{ config['root'] }}"  # in the template: the address of the page, which may be below another path
 
 
 @functools.cache
@@ -52,12 +53,14 @@ def template(original: str) -> str:
         ("property", "og:type", "website"),
         ("property", "og:title", TITLE),
         ("property", "og:description", LINE),
-        ("property", "og:image", "{{ config['root'] }}/preview.jpg"),
+        ("property", "og:image", f"{ROOT}/preview.jpg"),
         ("name", "twitter:card", "summary_large_image"),
         ("name", "description", LINE),
     )
     drawn = "".join(f'<meta {kind}="{name}" content="{content}" />' for kind, name, content in own)
     stripped = re.sub(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>', "", original)
+    stripped = stripped.replace('href="/manifest.json"', f'href="{ROOT}/manifest.json"')
+    drawn += f'<link rel="icon" href="{ROOT}/favicon.ico" />'  # else browsers ask for it at the root of the host
     return stripped.replace("</head>", f"{drawn}<title>{TITLE}</title></head>", 1)
 
 

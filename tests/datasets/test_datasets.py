@@ -213,10 +213,14 @@ def test_a_standin_says_so(small_stl10: Path, root: Path, by_folder: bool) -> No
 
 def test_other_pictures_in_stl10s_place_say_so(small_stl10: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert datasets.load("stl10", "test").description == "STL-10 (an altered copy)"
+    assert datasets.load("stl10", "test").mean != stl10.MEAN
     sums = {name: md5(small_stl10 / name) for name in ("train_X.bin", "test_X.bin", "test_y.bin")}
     record = replace(CATALOGUE["stl10"], md5={**sums, "train_y.bin": "another"})
     monkeypatch.setitem(CATALOGUE, "stl10", record)
+    assert datasets.load("stl10", "test").mean != stl10.MEAN
+    monkeypatch.setattr(stl10, "TRAIN_MD5", sums["train_X.bin"])
     assert datasets.load("stl10", "test").description == "STL-10"
+    assert datasets.load("stl10", "test").mean == stl10.MEAN  # of what is distributed it is known
     assert datasets.load("stl10", "train").description == "STL-10 (an altered copy)"
 
 

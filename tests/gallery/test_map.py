@@ -1,5 +1,6 @@
 """Maps of galleries: who lies near whom, what groups are called, and a page that needs nothing else."""
 
+import importlib.util
 import itertools
 import json
 import re
@@ -17,7 +18,7 @@ from conftest import Outcome, smooth_image
 from rrzoo import errors
 from rrzoo.gallery import Gallery
 from rrzoo.gallery.joining import join
-from rrzoo.gallery.map import Layout, lay_out, layout
+from rrzoo.gallery.map import Layout, lay_out, layout, tsne
 from rrzoo.gallery.map import page as map_page
 
 if TYPE_CHECKING:
@@ -47,8 +48,13 @@ def fixed_layout(gallery: Gallery) -> Layout:
     return Layout(np.arange(len(gallery)), places.astype(np.float32))
 
 
-def test_like_pictures_lie_near_each_other(model: rrzoo.Model, folder: Path) -> None:
-    pytest.importorskip("pacmap", reason="needs the extra map")
+@pytest.mark.parametrize("many", [False, True])
+def test_like_pictures_lie_near_each_other(
+    model: rrzoo.Model, folder: Path, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if many:
+        pytest.importorskip("pacmap", reason="needs the extra map")
+        monkeypatch.setattr(layout, "FEW", 50)
     gallery = Gallery.build(model, folder)
     found = lay_out(gallery)
     assert found.places.dtype == np.float32
@@ -58,6 +64,24 @@ def test_like_pictures_lie_near_each_other(model: rrzoo.Model, folder: Path) -> 
     distances = np.linalg.norm(found.places[:, None] - found.places[None], axis=2)
     np.fill_diagonal(distances, np.inf)
     assert (gallery.labels[distances.argmin(1)] == gallery.labels).mean() > 0.9
+
+
+def test_many_pictures_need_pacmap_and_few_do_not(
+    model: rrzoo.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = Gallery.build(model, folder)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert len(lay_out(gallery).rows) == len(gallery)
+    monkeypatch.setattr(layout, "FEW", 50)
+    with pytest.raises(errors.ArgumentError, match=r"more than 50 pictures needs the package pacmap: pip install"):
+        lay_out(gallery)
+
+
+@pytest.mark.parametrize("count", [4, 30])
+def test_equal_pictures_have_places_of_their_own(count: int) -> None:
+    places = tsne.positions(np.tile(np.float32([[0.6, 0.8, 0]]), (count, 1)))
+    assert np.isfinite(places).all()
+    assert len(np.unique(places.round(6), axis=0)) == count
 
 
 def test_groups_are_named_where_their_labels_lie() -> None:
@@ -140,16 +164,16 @@ def test_the_page_shows_thumbnails_where_one_zooms_in(
 def test_the_command_says_what_it_wrote(
     run_command: Callable[..., Outcome], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(layout, "FEW", 50)
     monkeypatch.setattr("rrzoo.gallery.map.layout.importlib.util.find_spec", lambda name: None)
     done = run_command("map", folder, "--model", "conv4-cifar10")
     assert (done.status, done.err.splitlines()[-1]) == (
         2,
-        "error: a map needs the package pacmap: pip install 'rrzoo[map]'",
+        "error: a map of more than 50 pictures needs the package pacmap: pip install 'rrzoo[map]'",
     )
     assert not (tmp_path / "map.html").exists()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    pytest.importorskip("pacmap", reason="needs the extra map")
     done = run_command("map", folder, "--model", "conv4-cifar10", "--html", "a.html")
     assert done.status == 0, done.err
     assert "60 of 60 pictures in a.html" in done.out

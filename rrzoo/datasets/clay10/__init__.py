@@ -20,7 +20,7 @@ SIZE = 96  # px, side of one picture
 def load(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     """Load a split of clay10. See `rrzoo.datasets.load`."""
     with ThreadPoolExecutor(DECODERS) as decoders:
-        per_class = list(decoders.map(_cut, [SHEETS / split / f"{kind}.webp" for kind in CLASSES]))
+        per_class = list(decoders.map(cut, [SHEETS / split / f"{kind}.webp" for kind in CLASSES]))
     return Dataset(
         name=record.name,
         split=split,
@@ -35,7 +35,7 @@ def load(record: Record, split: str, root: Path, how: Decoding) -> Dataset:
     )
 
 
-def _cut(path: Path) -> np.ndarray:
+def cut(path: Path) -> np.ndarray:
     """Cut a contact sheet into its pictures, uint8 (N, 96, 96, 3), row by row."""
     sheet = images.read(path)
     down, across = sheet.shape[0] // SIZE, sheet.shape[1] // SIZE

@@ -1,7 +1,6 @@
 """The tab Your gallery: pictures of the visitor's own."""
 
 import html
-import importlib.util
 import tempfile
 import time
 from pathlib import Path
@@ -139,7 +138,7 @@ def gallery_tab(own: Own) -> gr.Tab:
                 elem_classes="hint",
             )
             copies = gr.Button("Find copies among them", size="sm")
-            mapper = gr.Button("Map of them", size="sm", visible=importlib.util.find_spec("pacmap") is not None)
+            mapper = gr.Button("Map of them", size="sm")
             prepare = gr.Button("Download this gallery", size="sm")
             file = gr.DownloadButton("Save", size="sm", visible=False, elem_id="own-file")
             gr.Markdown(

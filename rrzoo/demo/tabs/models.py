@@ -13,7 +13,7 @@ def models_tab(context: Context) -> gr.Tab:
     """Lay out: the zoo as a table whose names choose the model, and the card of the chosen one."""
 
     def show(model_name: str) -> tuple[str, list[str], str]:
-        return *about.models_table(model_name), about.card_text(context.get_model(model_name)[0])
+        return *about.models_table(context.groups, model_name), about.card_text(context.get_model(model_name)[0])
 
     def choose(names: list[str], event: gr.EventData) -> str:
         return names[clicked_index(event, names)]

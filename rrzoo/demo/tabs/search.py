@@ -1,6 +1,8 @@
 """The tab Search: the gallery, searched with pictures, by one model or two side by side."""
 
+import functools
 import html
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +10,7 @@ import gradio as gr
 import numpy as np
 from gradio.data_classes import ImageData
 
-from rrzoo.demo import about, drawing, hits, uploads
+from rrzoo.demo import drawing, hits, uploads
 from rrzoo.demo.components import (
     Refusal,
     clickable,
@@ -25,6 +27,7 @@ from rrzoo.demo.tabs.picking import ADD, AVOID, COMPARE, SEARCH_WITH_IT, Picking
 HINT = "Drop a picture, paste one (Ctrl+V), or click an example, to see what is most like it."
 RERANK = "sorts the 100 nearest pictures by relation score"
 NO_RERANK = "this model's gallery holds no features for a relation head"
+SOON = "The pictures to search in are looked at once after each start, which takes some seconds."
 KEEP_SEARCH = "drawn => window.keepSearch(drawn)"  # in the address, so that it can be shared: page.js
 
 Sent = tuple[np.ndarray, bool]  # the picture to search with, and whether the visitor brought it
@@ -101,7 +104,7 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
         if not pictures:
             return [gr.skip()] * 10
         model_name = named.get("model", "")
-        model_name = model_name if model_name in dict(about.model_choices()).values() else context.default
+        model_name = model_name if model_name in names else context.default
         asked = read(named, pictures, avoid, lambda key: context.picture(key, model_name))
         first, *more = asked.pictures
         options, other = asked.options, named.get("other", "")
@@ -118,13 +121,27 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
             label,
             options.closer,
             options.copies,
-            other if other in dict(about.model_choices()).values() else "",
+            other if other in names else "",
         )
 
+    @functools.cache
+    def first() -> tuple[Any, ...]:
+        """Return the search that the page opens with."""
+        sent = opening.picture, False
+        return tuple(search(sent, opening.key, [], [], HITS, False, "", 0.0, False, context.default, ""))
+
+    def open_page(request: gr.Request) -> Any:
+        """Search for what the page opens with, and offer what there is, unless the address asks for something else."""
+        if request.query_params.get("picture") or request.query_params.get("model") in names - {context.default}:
+            return [gr.skip()] * 13
+        return *first(), *offer(context.default, "")
+
+    names = {name for group in context.groups.values() for name in group}
     picking = Picking(context)
     opening = context.opening()
-    start = search((opening.picture, False), opening.key, [], [], HITS, False, "", 0.0, False, context.default, "")
-    can_rerank = context.searched(context.default)[0].can_rerank
+    later = context.stands_in(context.default)  # then the page opens before the figures' features are there
+    start = (None, "", drawing.notice(SOON), [], "") if later else first()
+    can_rerank = not later and context.searched(context.default)[0].can_rerank
     tab = gr.Tab("Search", id="search")
     with tab, gr.Row(elem_classes="answer-first"):
         with gr.Column(scale=2, min_width=320):
@@ -154,7 +171,10 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
                 with gr.Row():
                     with gr.Column(min_width=260):
                         label = gr.Dropdown(
-                            labels(context.default), value="", label="Only pictures with the label", elem_id="label"
+                            [("any", "")] if later else labels(context.default),
+                            value="",
+                            label="Only pictures with the label",
+                            elem_id="label",
                         )
                         closer = gr.Slider(
                             0, 100, 0, step=0.1, label="Only pictures closer than this % of random pairs"
@@ -172,11 +192,12 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
     options = [count, rerank, label, closer, copies]
     asked = [query, origin, more, avoided, *options]
     changes = [query.change, more.change, avoided.change, count.release, rerank.change, label.change, closer.release]
+    answers = [also, summary, found, keys, link, other_summary, other_found, other_keys, whose, theirs, beside]
     gr.on(
         [*changes, copies.change, model_choice.change, other.change],
         errors_as_toasts(search),
         [*asked, model_choice, other],
-        [also, summary, found, keys, link, other_summary, other_found, other_keys, whose, theirs, beside],
+        answers,
         api_visibility="private",
         trigger_mode="always_last",
         show_progress_on=[found, other_found],
@@ -184,6 +205,10 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     model_choice.change(errors_as_toasts(offer), [model_choice, label], [rerank, label], **quiet)
     page.load(errors_as_toasts(open_link), None, [*asked, other], **quiet)
+    if later:
+        opened = {"api_visibility": "private", "show_progress_on": [found]}
+        page.load(errors_as_toasts(open_page), None, [*answers, rerank, label], **opened)
+        threading.Thread(target=first).start()  # so that the first visitor waits the less
     picking.wire(query, origin, more, avoided, selection, comparison, mode, model_choice)
     picking.of_grid(found, keys, model_choice)
     picking.of_grid(other_found, other_keys, other)

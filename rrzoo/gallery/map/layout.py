@@ -1,6 +1,6 @@
 """Positions in two dimensions, and the groups that labels make there.
 
-The positions are found by PaCMAP (Wang et al. 2021, arXiv 2012.04456).
+The positions of few pictures are found by t-SNE, those of many by PaCMAP (Wang et al. 2021, arXiv 2012.04456).
 """
 
 import importlib.util
@@ -11,8 +11,9 @@ import numpy as np
 
 from rrzoo import errors
 from rrzoo.gallery.gallery import Gallery
+from rrzoo.gallery.map import tsne
 
-LEAST, MOST = 20, 100_000  # pictures
+LEAST, FEW, MOST = 20, 500, 100_000  # pictures; more than FEW are left to PaCMAP
 GRID = 40  # cells to a side that groups are found on
 SHARE = 0.01  # of the pictures, that a group is named from
 NAMED = 40  # groups at most
@@ -52,23 +53,29 @@ def lay_out(gallery: Gallery, seed: int = 0) -> Layout:
     """Lay a gallery out; of more than 100,000 pictures so many are drawn at random. One seed gives one map.
 
     Raises:
-        errors.ArgumentError: PaCMAP is not installed.
+        errors.ArgumentError: PaCMAP is not installed, and there are more than 500 pictures.
         errors.GalleryError: there are fewer than 20 pictures.
     """
     if len(gallery) < LEAST:
         raise errors.GalleryError(f"{len(gallery)} pictures are too few for a map: at least {LEAST} are needed")
-    if importlib.util.find_spec("pacmap") is None:
-        raise errors.ArgumentError("a map needs the package pacmap: pip install 'rrzoo[map]'")
-    import pacmap
-
     rows = np.sort(np.random.default_rng(seed).permutation(len(gallery))[:MOST])
     unit = gallery.unit()[rows]
-    neighbours = min(10, (len(rows) - 1) // 3)  # PaCMAP's own 10 wherever there are pictures enough
-    places = pacmap.PaCMAP(n_components=2, n_neighbors=neighbours, random_state=seed).fit_transform(unit)
+    places = tsne.positions(unit, seed) if len(rows) <= FEW else _by_pacmap(unit, seed)
     low, high = places.min(0), places.max(0)
     scale = max(float((high - low).max()), 1e-12)  # one for both, so that distances keep their meaning
     centred = (places - (low + high) / 2) / scale + 0.5
     return Layout(rows, centred.astype(np.float32))
+
+
+def _by_pacmap(unit: np.ndarray, seed: int) -> np.ndarray:
+    if importlib.util.find_spec("pacmap") is None:
+        raise errors.ArgumentError(
+            f"a map of more than {FEW} pictures needs the package pacmap: pip install 'rrzoo[map]'"
+        )
+    import pacmap
+
+    places: np.ndarray = pacmap.PaCMAP(n_components=2, n_neighbors=10, random_state=seed).fit_transform(unit)
+    return places
 
 
 def groups(places: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> list[Group]:

@@ -1,6 +1,6 @@
 """From pictures to the rows of a gallery; of a folder, only what is not known yet is embedded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -111,33 +111,56 @@ def embed(
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
     count, several = len(source.pictures), list(known)
-    with_relation = rerank and model.has_relation_head and not model.embeds_relation
-    parts, places = _find_known(source, known, with_relation)
+    parts, places = find_known(model, source, known, rerank)
     missing = np.flatnonzero(parts < 0).tolist()
     before = count - len(missing)
     if progress:
         progress(before, count)
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
-            if batch.pixels:
-                rows = _embed_batch(model, source, batch, None if source.splits else encoders, with_relation)
-                parts[batch.numbers], places[batch.numbers] = len(several), np.arange(len(rows))
-                several.append(rows)
-                if keep:
-                    keep(rows)
-            if progress:
-                progress(before + batch.done, count)
+    for batch, rows in batches(model, source, missing, skipped, [] if notes is None else notes, rerank):
+        if rows is not None:
+            parts[batch.numbers], places[batch.numbers] = len(several), np.arange(len(rows))
+            several.append(rows)
+            if keep:
+                keep(rows)
+        if progress:
+            progress(before + batch.done, count)
     numbers = np.flatnonzero(parts >= 0)
     if len(numbers) == 0:
         raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
     return Indexed(source, numbers, several, parts[numbers], places[numbers])
 
 
-def _find_known(source: PictureSource, known: Sequence[Rows], with_relation: bool) -> tuple[np.ndarray, np.ndarray]:
+def batches(
+    model: Embedder,
+    source: PictureSource,
+    numbers: Sequence[int],
+    skipped: list[str] | None,
+    notes: list[str],
+    rerank: bool = True,
+) -> Iterator[tuple[Batch, Rows | None]]:
+    """Read and embed pictures of a source by their numbers; yield each batch with its rows, None if it has none.
+
+    Arguments and errors are those of `embed` and `reading.read`.
+    """
+    with_relation = _with_relation(model, rerank)
+    with ThreadPoolExecutor(ENCODERS) as threads:
+        encoders = None if source.splits else threads
+        for batch in reading.read(source, numbers, model.shorter_side, skipped, notes):
+            yield batch, _embed_batch(model, source, batch, encoders, with_relation) if batch.pixels else None
+
+
+def _with_relation(model: Embedder, rerank: bool) -> bool:
+    return rerank and model.has_relation_head and not model.embeds_relation
+
+
+def find_known(
+    model: Embedder, source: PictureSource, known: Sequence[Rows], rerank: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Return for each picture which rows know it, -1 for none, and which row there: int64 (N,) each.
 
     Of two, the later one counts.
     """
+    with_relation = _with_relation(model, rerank)
     parts, places = np.full(len(source.pictures), -1), np.zeros(len(source.pictures), np.int64)
     pictures = {picture.source: number for number, picture in enumerate(source.pictures)} if known else {}
     for part, rows in enumerate(known):

@@ -1,8 +1,10 @@
 """The training step on other devices, proved where there is none: shapes alone, strict devices, kernels left out."""
 
 import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +181,38 @@ def test_images_on_the_device_are_those_of_the_data_set(monkeypatch: pytest.Monk
     kept = Pixels(dataset().images, devices.CPU)
     assert kept.resident is not None
     assert torch.equal(kept(some), expected)
+
+
+def test_the_next_batch_is_read_meanwhile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images that don't fit on a device: a thread reads ahead, and what is learnt is the same, bit for bit."""
+
+    class Images:
+        """Images that note which thread reads them."""
+
+        def __init__(self) -> None:
+            self.threads: list[str] = []
+
+        def __len__(self) -> int:
+            return len(dataset().images)
+
+        def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+            self.threads.append(threading.current_thread().name)
+            return dataset().images[rows]
+
+    learnt = []
+    for streams in (False, True):
+        monkeypatch.setattr(Pixels, "streams", streams)
+        images = Images()
+        found = training.pretrain(recipe("relation"), replace(dataset(), images=images), tmp_path / str(streams))
+        learnt.append(found.backbone.state_dict())
+        ahead = [name for name in images.threads if name.startswith("pixels")]
+        assert len(ahead) == (
+            9 if streams else 0
+        )  # of 2 epochs of 6 steps: not an epoch's first, nor the process's second
+    assert all(torch.equal(value, learnt[1][name]) for name, value in learnt[0].items())
+    pixels = Pixels(Images(), devices.CPU)
+    pixels.prepare(np.array([1, 2]))
+    assert torch.equal(pixels(np.array([3, 4])), Pixels(dataset().images, devices.CPU)(np.array([3, 4])))
 
 
 def test_a_device_that_is_not_there() -> None:

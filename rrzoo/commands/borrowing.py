@@ -11,6 +11,7 @@ from rrzoo import backbones, datasets, environment, errors, features, hub, ranks
 from rrzoo.commands import computing
 from rrzoo.config import BorrowedWeights, Recipe
 from rrzoo.datasets import Dataset
+from rrzoo.devices import Device
 
 SOURCES = ("hub", "package", "none")  # of weights, beside files
 
@@ -179,8 +180,6 @@ def pretrain(
         raise errors.TrainingError("a head on a frozen backbone learns in one go: start without --resume")
     if chosen.freeze == "all" and ranks.this().count > 1:
         raise errors.ArgumentError("a head on a frozen backbone learns in one process: start without torchrun")
-    if chosen.freeze == "all" and not device.is_cpu:
-        print("a frozen backbone's features are computed on the CPU", flush=True)
     backbone, record = take(chosen, options.weights)
     backbone.check(chosen.image_size)
     print(describe(chosen, record, backbone, len(images)), flush=True)
@@ -189,20 +188,20 @@ def pretrain(
     if chosen.freeze == "none":
         pretrained = training.pretrain(chosen, images, run, resume, options.minutes, backbone, device)
     else:
-        pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes)
+        pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes, device)
         print(held_out(report))
     return dataclasses.replace(pretrained, borrowed=record), images
 
 
-def estimate(chosen: Recipe) -> float:
+def estimate(chosen: Recipe, device: Device) -> float:
     """Return about how many seconds the features of one picture's views take here; the head takes few beside that."""
-    backbone = backbones.create(chosen.backbone).eval()
+    backbone = backbones.create(chosen.backbone).eval().to(device.where)
     backbone.check(chosen.image_size)
-    pictures = torch.zeros(8, 3, chosen.image_size, chosen.image_size)
+    pictures = torch.zeros(8, 3, chosen.image_size, chosen.image_size, device=device.where)
     with torch.no_grad():
-        backbone(pictures)
+        backbone(pictures).sum().item()
         begun = time.perf_counter()
-        backbone(pictures)
+        backbone(pictures).sum().item()  # waits for a GPU
     return (time.perf_counter() - begun) / 8 * chosen.views
 
 

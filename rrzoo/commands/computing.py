@@ -33,18 +33,22 @@ def device(options: argparse.Namespace) -> Device:
 
 
 @contextlib.contextmanager
-def together(options: argparse.Namespace) -> Iterator[None]:
+def together(options: argparse.Namespace, remedy: str) -> Iterator[None]:
     """Bring ranks together for a block, where torchrun has started several; the first alone speaks.
+
+    Args:
+        options: that name the device.
+        remedy: what is kept, and what to do, where a rank is lost.
 
     Raises:
         errors.ArgumentError: the device is not there.
         errors.TrainingError: the ranks don't come together, or one was lost.
     """
     backend = "nccl" if devices.pick(options.device).where.type == "cuda" else "gloo"
-    with ranks.meet(backend) as rank, contextlib.ExitStack() as stack:
+    with ranks.meet(backend, remedy) as rank, contextlib.ExitStack() as stack:
         if rank.first:
             if rank.count > 1:
-                print(f"{rank.count} ranks share each batch", flush=True)
+                print(f"{rank.count} ranks share the images", flush=True)
         else:
             silence = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
             stack.enter_context(contextlib.redirect_stdout(silence))

@@ -11,12 +11,13 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
 
-from rrzoo import datasets, devices, errors, zoo
+from rrzoo import datasets, devices, errors, ranks, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.progress import decoding
 from rrzoo.config import Evaluation
@@ -64,21 +65,31 @@ def run(options: argparse.Namespace) -> None:
     if options.table:
         print(table(options.names))
         return
-    device = computing.device(options)
-    for name in options.names:
-        print(evaluate(name, options.dataset, options.data, options.fine_tune, device))
+    with computing.together(options, STOPPED):
+        device = computing.device(options)
+        for name in options.names:
+            print(evaluate(name, options.dataset, options.data, options.fine_tune, device))
 
 
 def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool, device: Device = devices.CPU) -> str:
-    """Measure a model, keep the figures in its folder, and return them as lines."""
+    """Measure a model, keep the figures in its folder, and return them as lines.
+
+    Ranks share the features of both splits; the first then goes on alone, and the others return nothing.
+    """
     folder = zoo.find(name)
     evaluation_file.check(folder)
     model = load_model(folder, device.where)
     train, test = load(model, dataset, root)
-    unknown = {}
+    extracted, unknown, begun = None, {}, time.perf_counter()
+    if ranks.this().count > 1:
+        extracted = measure.extract(model, train, test, bar)
+        if extracted is None:
+            return ""
+    seconds = time.perf_counter() - begun  # that ranks took together
     if model.recogniser and own_probe.is_of(model, test):
         unknown = unknown_pictures(model.classes, test.name, root, decoding)
-    evaluation = measure.measure(model, train, test, unknown, Stages(name), bar)
+    evaluation = measure.measure(model, train, test, unknown, Stages(name), bar, extracted)
+    evaluation = replace(evaluation, seconds=round((evaluation.seconds or 0) + seconds, 1))
     shown = evaluation_file.add(folder, evaluation)
     if fine_tune:
         evaluation = measure.fine_tune(model, train, test, evaluation, bar)
@@ -141,6 +152,7 @@ class Stages:
 
 
 def bar(steps: Iterable[T], count: int, images: int) -> Iterable[T]:
-    """Show a bar while a model runs over images."""
-    shown: Iterable[T] = tqdm(steps, total=count, unit=" images", unit_scale=images, dynamic_ncols=True, leave=False)
+    """Show a bar while a model runs over images; of several ranks the first alone shows it."""
+    options = {"unit": " images", "unit_scale": images, "dynamic_ncols": True, "leave": False}
+    shown: Iterable[T] = tqdm(steps, total=count, disable=not ranks.announced().first, **options)
     return shown

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rrzoo import datasets, errors, zoo
+from rrzoo import datasets, errors, ranks, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, remote, shelf, stores
+from rrzoo.gallery import Gallery, remote, shared, shelf, stores
 from rrzoo.model import Model
 
 SOURCES = (
@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Build a gallery and save it; of a folder, read only what is new or changed. Or list galleries, or remove one."""
+    if options.list or options.remove:
+        ranks.this()  # raises where several are announced
     if options.list:
         _list(options.model)
         return
@@ -61,11 +63,20 @@ def run(options: argparse.Namespace) -> None:
         raise errors.ArgumentError(f"--out {options.out} and --store {options.store} arrived: choose one place")
     if options.store:
         stores.place_of(options.store)
+    with computing.together(options, STOPPED):
+        _index(options)
+
+
+def _index(options: argparse.Namespace) -> None:
+    if options.store and ranks.this().count > 1:
+        raise errors.ArgumentError(f"--store {options.store} is written by one process: index without torchrun")
     model, begun = zoo.load(options.model, computing.device(options).where), time.perf_counter()
     is_folder = options.source not in datasets.names() and (
         Path(options.source).is_dir() or remote.is_remote(options.source)
     )
     gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
+    if gallery is None:
+        return
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial
     place = options.store
     if folder is not None:
@@ -81,8 +92,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"search it with: python -m rrzoo demo {arguments}, or python -m rrzoo search IMAGE {arguments}")
 
 
-def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path | None, tqdm]:
-    """Index a folder; return its gallery, the gallery's name, its folder where it is in one, and the bar."""
+def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery | None, str, Path | None, tqdm]:
+    """Index a folder; return its gallery, on the first rank alone, name, folder where it is in one, and the bar."""
     if options.split:
         raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
     arguments = options.strict, options.exclude
@@ -93,11 +104,12 @@ def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery, str,
     name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:
-        gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), *arguments)
+        index_folder = Gallery.index_folder if ranks.this().count == 1 else shared.index_folder
+        gallery = index_folder(model, options.source, folder, resumer(bar), *arguments)
     return gallery, name, folder, bar
 
 
-def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str, Path | None, tqdm]:
+def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery | None, str, Path | None, tqdm]:
     """Index a data set; return as `_of_folder` does."""
     if options.exclude:
         raise errors.ArgumentError("--exclude takes files out of a folder, and a data set is whole: leave it away")
@@ -113,8 +125,10 @@ def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery, str
     name = shelf.name_for_dataset(zoo.gallery_folder(options.model, ""), name)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:
-        gallery = Gallery.build(model, sources, mover(bar), options.strict)
-    gallery.save(folder)
+        build = Gallery.build if ranks.this().count == 1 else shared.build
+        gallery = build(model, sources, mover(bar), options.strict)
+    if gallery is not None:
+        gallery.save(folder)
     return gallery, name, folder, bar
 
 

@@ -24,7 +24,9 @@ def that_fit(chosen: Recipe, images: Dataset, run: Path, options: argparse.Names
     """
     seconds = SHARE * 60 * options.minutes
     if chosen.freeze == "all":
-        most = max(training.LEAST, chosen.batch_size, int(seconds / borrowing.estimate(chosen)))
+        most = max(
+            training.LEAST, chosen.batch_size, int(seconds / borrowing.estimate(chosen, computing.device(options)))
+        )
         return chosen, some_of(images, most)
     if options.resume:
         return dataclasses.replace(chosen, epochs=checkpoint.recipe_of(run).epochs), images

@@ -30,7 +30,7 @@ def estimate(chosen: Recipe, device: Device = devices.CPU) -> float:
     if not chosen.epochs:
         return 0.0
     if chosen.freeze == "all":
-        return borrowing.estimate(chosen) * images_of(chosen)
+        return borrowing.estimate(chosen, device) * images_of(chosen)
     few = chosen
     if chosen.backbone != "conv4" and device.is_cpu:
         few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)

@@ -6,6 +6,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from rrzoo import ranks
 from rrzoo.commands.printing import printable
 from rrzoo.progress import OnProgress
 
@@ -13,8 +14,9 @@ LISTED = 20  # pictures that are named
 
 
 def image_bar(description: str) -> tqdm:
-    """Return a bar that counts images."""
-    return tqdm(desc=description, unit=" images", unit_scale=True, dynamic_ncols=True, delay=0.2)
+    """Return a bar that counts images; of several ranks the first alone shows it."""
+    hidden = not ranks.announced().first
+    return tqdm(desc=description, unit=" images", unit_scale=True, dynamic_ncols=True, delay=0.2, disable=hidden)
 
 
 def decoding(files: Iterable[Path], count: int) -> Iterable[Path]:

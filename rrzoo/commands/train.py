@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
     several = ranks.announced().count > 1
     if several and (options.name is None or options.images is not None or options.dry_run):
         raise errors.ArgumentError("several ranks train one model of a NAME: without it, and for the rest, start one")
-    with computing.together(options):
+    with computing.together(options, "the last whole epoch's checkpoint is kept, go on with --resume"):
         _run(options)
 
 

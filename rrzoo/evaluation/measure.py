@@ -1,13 +1,13 @@
 """All that is measured of a trained model on a labelled data set, from features that are extracted once."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from rrzoo import errors
+from rrzoo import environment, errors, ranks
 from rrzoo.config import Evaluation, FineTuned, MeanStd
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import fine_tuning, neighbours, own_probe, probes, relation_scores
@@ -35,6 +35,7 @@ def measure(
     unknown: Mapping[str, ImageArray] | None = None,
     stage: Stage = lambda name: None,
     progress: Steps | None = None,
+    extracted: tuple[Features, Features] | None = None,
 ) -> Evaluation:
     """Measure a model: probes and neighbours are fitted to `train`, and everything is measured on `test`.
 
@@ -53,6 +54,7 @@ def measure(
             `evaluation.unknown`. Only used with the model's own probe.
         stage: called with the name of each part when it begins.
         progress: wraps the steps over images.
+        extracted: the features of both splits, if they are known: see `extract`.
 
     Raises:
         errors.DatasetError: a split has no labels; or both are one split, or are of different classes; or no
@@ -62,7 +64,7 @@ def measure(
     begun = time.perf_counter()
     labels, test_labels = train.require_labels(), test.require_labels()
     stage("features")
-    features, test_features = (_extract(model, split, progress) for split in (train, test))
+    features, test_features = extracted or (_extract(model, split, progress) for split in (train, test))
     data = features.pooled, labels, test_features.pooled, test_labels
     stage("linear probe")
     if shipped := own_probe.is_of(model, test):
@@ -113,6 +115,34 @@ def measure(
     return replace(evaluation, seconds=round(time.perf_counter() - begun, 1))
 
 
+def extract(
+    model: Model, train: Dataset, test: Dataset, progress: Steps | None = None
+) -> tuple[Features, Features] | None:
+    """Compute the features of both splits, by all ranks together: each takes every so manieth block of images.
+
+    Returns:
+        on the first rank what one process would compute, to the last bit where that has as many threads; on the others
+        None.
+
+    Raises:
+        errors.DatasetError: see `measure`.
+        errors.ArgumentError: the ranks' models or images differ.
+        errors.TrainingError: a rank was lost.
+    """
+    _check(train, test)
+    shapes = {f"the {one.split} split": f"{one.name}, {len(one)} images" for one in (train, test)}
+    ranks.require_agreement(environment.versions() | shapes | {"the model": model.fingerprint})
+    found = []
+    for split in (train, test):
+        own = ranks.in_turn(range(0, len(split), AT_ONCE), 1)
+        told = ranks.tell_first(dict(zip(own, _blocks(model, split, own, progress), strict=True)))
+        found.append({start: part for parts in told for start, part in parts.items()})
+    if not ranks.this().first:
+        return None
+    first, second = (_join(model, [parts[start] for start in sorted(parts)]) for parts in found)
+    return first, second
+
+
 def fine_tune(
     model: Model, train: Dataset, test: Dataset, evaluation: Evaluation, progress: Steps | None = None
 ) -> Evaluation:
@@ -157,10 +187,16 @@ def short_name(dataset: str) -> str:
 
 
 def _extract(model: Model, dataset: Dataset, progress: Steps | None) -> Features:
-    starts: Iterable[int] = range(0, len(dataset), AT_ONCE)
-    if progress is not None:
-        starts = progress(starts, -(-len(dataset) // AT_ONCE), AT_ONCE)
-    parts = [model.extract(dataset.images[start : start + AT_ONCE]) for start in starts]
+    return _join(model, _blocks(model, dataset, range(0, len(dataset), AT_ONCE), progress))
+
+
+def _blocks(model: Model, dataset: Dataset, starts: Sequence[int], progress: Steps | None) -> list[Features]:
+    """Return the features of blocks of images, AT_ONCE from each start."""
+    steps = starts if progress is None else progress(starts, len(starts), AT_ONCE)
+    return [model.extract(dataset.images[start : start + AT_ONCE]) for start in steps]
+
+
+def _join(model: Model, parts: Sequence[Features]) -> Features:
     relation = np.concatenate([part.relation for part in parts])
     plain = model.config.architecture.plain
     return Features(relation, relation if plain else np.concatenate([part.pooled for part in parts]))

@@ -194,6 +194,13 @@ class Gallery(Searchable):
         skipped: list[str] = []
         notes = list(source.notes)
         rows = indexing.embed(model, source, progress, None if strict else skipped, notes, rerank=rerank).rows()
+        return cls.of_rows(model, source, rows, skipped, notes)
+
+    @classmethod
+    def of_rows(
+        cls, model: Embedder, source: PictureSource, rows: Rows, skipped: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> "Gallery":
+        """Make a gallery of rows that were computed of a source's pictures; what was left out, and noted, is kept."""
         pictures = DatasetPictures(source.splits) if source.splits else None
         return cls(model, rows, source.classes, source.description, pictures, skipped, notes, source.folder)
 

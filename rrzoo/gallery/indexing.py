@@ -111,13 +111,19 @@ def embed(
         errors.GalleryError: a picture can't be read, and `skipped` is None; or none of them can be read.
     """
     count, several = len(source.pictures), list(known)
-    parts, places = _find_known(source, known, _with_relation(model, rerank))
+    parts, places = find_known(model, source, known, rerank)
     missing = np.flatnonzero(parts < 0).tolist()
-    for taken, rows in batches(model, source, missing, progress, skipped, notes, rerank):
-        parts[taken], places[taken] = len(several), np.arange(len(rows))
-        several.append(rows)
-        if keep:
-            keep(rows)
+    before = count - len(missing)
+    if progress:
+        progress(before, count)
+    for batch, rows in batches(model, source, missing, skipped, [] if notes is None else notes, rerank):
+        if rows is not None:
+            parts[batch.numbers], places[batch.numbers] = len(several), np.arange(len(rows))
+            several.append(rows)
+            if keep:
+                keep(rows)
+        if progress:
+            progress(before + batch.done, count)
     numbers = np.flatnonzero(parts >= 0)
     if len(numbers) == 0:
         raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")
@@ -127,36 +133,34 @@ def embed(
 def batches(
     model: Embedder,
     source: PictureSource,
-    missing: Sequence[int],
-    progress: OnProgress | None = None,
-    skipped: list[str] | None = None,
-    notes: list[str] | None = None,
+    numbers: Sequence[int],
+    skipped: list[str] | None,
+    notes: list[str],
     rerank: bool = True,
-) -> Iterator[tuple[list[int], Rows]]:
-    """Embed pictures of a source, by number; yield the numbers and rows of a batch at a time. See `embed`."""
-    count, with_relation = len(source.pictures), _with_relation(model, rerank)
-    before = count - len(missing)
-    if progress:
-        progress(before, count)
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        for batch in reading.read(source, missing, model.shorter_side, skipped, [] if notes is None else notes):
-            if batch.pixels:
-                thumbnails = None if source.splits else encoders
-                yield batch.numbers, _embed_batch(model, source, batch, thumbnails, with_relation)
-            if progress:
-                progress(before + batch.done, count)
+) -> Iterator[tuple[Batch, Rows | None]]:
+    """Read and embed pictures of a source by their numbers; yield each batch with its rows, None if it has none.
+
+    Arguments and errors are those of `embed` and `reading.read`.
+    """
+    with_relation = _with_relation(model, rerank)
+    with ThreadPoolExecutor(ENCODERS) as threads:
+        encoders = None if source.splits else threads
+        for batch in reading.read(source, numbers, model.shorter_side, skipped, notes):
+            yield batch, _embed_batch(model, source, batch, encoders, with_relation) if batch.pixels else None
 
 
 def _with_relation(model: Embedder, rerank: bool) -> bool:
-    """Say whether rows hold what the relation head takes, as the embedding is not simply that."""
     return rerank and model.has_relation_head and not model.embeds_relation
 
 
-def _find_known(source: PictureSource, known: Sequence[Rows], with_relation: bool) -> tuple[np.ndarray, np.ndarray]:
+def find_known(
+    model: Embedder, source: PictureSource, known: Sequence[Rows], rerank: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Return for each picture which rows know it, -1 for none, and which row there: int64 (N,) each.
 
     Of two, the later one counts.
     """
+    with_relation = _with_relation(model, rerank)
     parts, places = np.full(len(source.pictures), -1), np.zeros(len(source.pictures), np.int64)
     pictures = {picture.source: number for number, picture in enumerate(source.pictures)} if known else {}
     for part, rows in enumerate(known):

@@ -3,7 +3,8 @@
 Of a borrowed backbone that stays frozen the head alone is trained: `frozen`.
 """
 
-from rrzoo.training.frozen import LEAST, bytes_of, fit_head, train_head, view_features
+from rrzoo.training.frozen import LEAST, fit_head, train_head
+from rrzoo.training.frozen_features import bytes_of, view_features
 from rrzoo.training.held_out import HeldOut
 from rrzoo.training.loop import Pretrained, pretrain
 from rrzoo.training.pace import seconds_of_step

@@ -97,16 +97,21 @@ def count(recipe: Recipe, dataset: Dataset) -> Costs:
     return Costs(views, counter.get_total_flops(), kept, 4 * 4 * weights)
 
 
-def that_fits(recipe: Recipe, dataset: Dataset, memory: float, bfloat16: bool) -> tuple[int, int] | None:
-    """Return the K and M that a device of so much memory, bytes, has room for: the recipe's, M halved, then K."""
+def that_fits(
+    recipe: Recipe, dataset: Dataset, memory: float, bfloat16: bool, shares: int = 1
+) -> tuple[int, int] | None:
+    """Return the K and M that devices of so much memory, bytes, have room for: the recipe's, M halved, then K.
+
+    As many ranks as `shares` have such a device each, and share M evenly.
+    """
     least = pretext.TASKS[recipe.pretext].least_views
     views, images = recipe.views, recipe.batch_size
-    while count(replace(recipe, views=views, batch_size=images), dataset).memory(bfloat16) > ROOM * memory:
-        if images > 16:
+    while count(replace(recipe, views=views, batch_size=images), dataset).memory(bfloat16) > ROOM * memory * shares:
+        if images > 16 and images // 2 % shares == 0:
             images //= 2
         elif views > least and recipe.pretext in ("relation", "simclr", "deepcluster", "dim", "supervised"):
             views = max(least, views // 2)
-        elif images > 2:
+        elif images > 2 and images // 2 % shares == 0:
             images //= 2
         else:
             return None

@@ -10,21 +10,21 @@ import copy
 import dataclasses
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from rrzoo import environment, errors, recipes, views
+from rrzoo import devices, environment, errors, recipes
 from rrzoo.backbones import Backbone
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
-from rrzoo.images import limit_detail, to_square
-from rrzoo.optimisers import OPTIMISERS
+from rrzoo.devices import Device
+from rrzoo.optimisers import OPTIMISERS, Adam, Muon
 from rrzoo.relation import LOSSES, RelationHead
+from rrzoo.training.frozen_features import Projection, projection, view_features
 from rrzoo.training.held_out import HeldOut, auc_same_image, cosine, measure
 from rrzoo.training.loop import Pretrained
 from rrzoo.training.run_log import log
@@ -34,34 +34,18 @@ HELD_OUT = 0.1  # share of the pictures that the head never learns from
 MOST_HELD_OUT = 500  # of them that are measured on: every two make a pair
 FAMILY = 8  # a picture and its nearest neighbours
 PATIENCE = 5  # epochs without a rise before training ends
-DIRECTIONS = 256  # that the head learns from: with all of 1,280 it learns few pictures by heart
-FITTED = 4000  # pictures, at most, that the directions are found from
-PICTURES = 16  # whose views go through the backbone at once
 FEATURES = "features.npy"  # in the run's folder: float16 (K, N, D)
 LEAST = 20  # pictures, of which two are held out
 
 
-@dataclass(frozen=True)
-class Projection:
-    """Features onto their P main directions, centred, and scaled alike so that the variance is 1 on average."""
-
-    centre: Tensor  # float32 (D,)
-    weight: Tensor  # float32 (P, D)
-
-    def __call__(self, features: np.ndarray) -> Tensor:
-        """Return float (..., D) as float32 (..., P)."""
-        projected: Tensor = (torch.from_numpy(features.astype(np.float32)) - self.centre) @ self.weight.T
-        return projected
-
-
-def bytes_of(recipe: Recipe, backbone: Backbone, pictures: int) -> int:
-    """Return how large the features are that a run keeps on disk while it lasts."""
-    return 2 * recipe.views * pictures * backbone.feature_size
-
-
 @environment.keep_memory()
 def train_head(
-    recipe: Recipe, backbone: Backbone, dataset: Dataset, run: Path, minutes: float = math.inf
+    recipe: Recipe,
+    backbone: Backbone,
+    dataset: Dataset,
+    run: Path,
+    minutes: float = math.inf,
+    device: Device = devices.CPU,
 ) -> tuple[Pretrained, HeldOut]:
     """Train a relation head on features of a backbone that stays as it is, on pictures without labels.
 
@@ -71,6 +55,7 @@ def train_head(
         dataset: N pictures; its mean and std are what the backbone takes. Labels serve to report one figure only.
         run: folder for log and features, made if it is not there; the features are removed at the end.
         minutes: begin no epoch after this time.
+        device: that computes features, and the head. What is returned is on the CPU.
 
     Returns:
         what was learnt, the head for features as the backbone yields them; and how well it does on held-out pictures.
@@ -90,20 +75,27 @@ def train_head(
     try:
         run.mkdir(parents=True, exist_ok=True)
         log(run, event="start", recipe=dataclasses.asdict(recipe), data=dataset.description, images=len(dataset))
-        features = view_features(recipe, backbone.eval(), dataset, run / FEATURES)
+        features = view_features(recipe, backbone.to(device.where).eval(), dataset, run / FEATURES, device)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be written ({problem}): make room, or choose another --zoo") from None
+    backbone.to("cpu")
     log(run, event="features", seconds=round(time.perf_counter() - started, 1))
-    head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes)
+    head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes, device)
     (run / FEATURES).unlink()
     learnt_from = len(dataset) - _held_out(len(dataset))
     taken = (time.perf_counter() - started) / 60
     views_seen = epochs * learnt_from * recipe.views
-    return Pretrained(backbone, head, learnt_from, epochs, views_seen, taken), report
+    gpu = "" if device.is_cpu else device.name
+    return Pretrained(backbone, head, learnt_from, epochs, views_seen, taken, gpu=gpu), report
 
 
 def fit_head(
-    recipe: Recipe, features: np.ndarray, labels: np.ndarray | None, run: Path, until: float = math.inf
+    recipe: Recipe,
+    features: np.ndarray,
+    labels: np.ndarray | None,
+    run: Path,
+    until: float = math.inf,
+    device: Device = devices.CPU,
 ) -> tuple[RelationHead, int, HeldOut]:
     """Train a relation head on features of views; a tenth of the pictures is held out.
 
@@ -113,9 +105,11 @@ def fit_head(
         labels: int (N,), which serve to report one figure only.
         run: folder of the log.
         until: begin no epoch after this time of `time.perf_counter`.
+        device: that the head learns on.
 
     Returns:
-        the head, for features as they are; the epochs that it took; how well it does on the pictures held out.
+        the head, for features as they are, on the CPU; the epochs that it took; how well it does on the pictures held
+        out.
 
     Raises:
         errors.TrainingError: the loss is not finite.
@@ -123,84 +117,42 @@ def fit_head(
     order = np.random.default_rng(recipe.seed).permutation(features.shape[1])
     held, rows = np.split(order, [_held_out(len(order))])
     rows.sort()
-    projection = _projection(features, rows)
+    projected = projection(features, rows, device)
     held = held[:MOST_HELD_OUT]
-    unseen = projection(features[:, held])  # (K, H, D)
+    unseen = projected(features[:, held])  # (K, H, D)
     of_held = None if labels is None else labels[held]
-    head, epochs, report = _learn(recipe, features, rows, projection, unseen, of_held, run, until)
-    return _folded(head, projection), epochs, report
+    head, epochs, report = _learn(recipe, features, rows, projected, unseen, of_held, run, until, device)
+    return _folded(head, projected), epochs, report
 
 
 def _held_out(pictures: int) -> int:
     return max(2, round(HELD_OUT * pictures))
 
 
-@torch.no_grad()
-def view_features(recipe: Recipe, backbone: Backbone, dataset: Dataset, path: Path) -> np.ndarray:
-    """Compute the features of the unaltered picture and of K - 1 views, float16 (K, N, D), into a mapped file.
-
-    Raises:
-        errors.TrainingError: they are not finite.
-    """
-    count, mean, std = len(dataset), torch.tensor(dataset.mean), torch.tensor(dataset.std)
-    shape = (recipe.views, count, backbone.feature_size)
-    kept = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-    for start in tqdm(range(0, count, PICTURES), unit_scale=PICTURES, unit=" pictures", dynamic_ncols=True):
-        rows = np.arange(start, min(start + PICTURES, count))
-        pixels = limit_detail(dataset.images[rows], recipe.source_size)
-        square = to_square(pixels, recipe.image_size, None, recipe.crop, recipe.interpolation)
-        plain = torch.from_numpy(square).permute(0, 3, 1, 2).float().div_(255)
-        plain = plain.sub_(mean.view(3, 1, 1)).div_(std.view(3, 1, 1))
-        drawn = views.draw(recipe.seed, 0, rows, recipe.views - 1, *pixels.shape[1:3])
-        made = views.make(torch.from_numpy(pixels).permute(0, 3, 1, 2), drawn, recipe.image_size, mean, std)
-        of_views = torch.cat([backbone(part) for part in torch.split(torch.cat([plain, made]), 2 * PICTURES)])
-        kept[:, rows] = of_views.view(recipe.views, len(rows), -1).half().numpy()
-        if not np.isfinite(kept[:, rows]).all():
-            raise errors.TrainingError(f"{recipe.backbone} yields features that are not finite: its weights are no use")
-    found: np.ndarray = kept
-    return found
-
-
-def _projection(features: np.ndarray, rows: np.ndarray) -> Projection:
-    some = features[:, rows[:: -(-len(rows) // FITTED)]].astype(np.float32).reshape(-1, features.shape[2])
-    centre = some.mean(0)
-    some -= centre
-    values, vectors = np.linalg.eigh((some.T @ some).astype(np.float64) / len(some))  # ascending
-    values, vectors = values[::-1][:DIRECTIONS], vectors[:, ::-1][:, :DIRECTIONS]
-    weight = vectors.T / np.sqrt(max(values.mean(), 1e-12))
-    return Projection(torch.from_numpy(centre), torch.from_numpy(weight.astype(np.float32)))
-
-
 def _learn(
     recipe: Recipe,
     features: np.ndarray,
     rows: np.ndarray,
-    projection: Projection,
+    projected: Projection,
     unseen: Tensor,
     labels: np.ndarray | None,
     run: Path,
     until: float,
+    device: Device,
 ) -> tuple[RelationHead, int, HeldOut]:
     """Train until the held-out area stops rising; return the best head, after how many epochs, and its figures."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        head = RelationHead(unseen.shape[2], recipe.aggregation)
+        head = RelationHead(unseen.shape[2], recipe.aggregation).to(unseen.device)
     optimizer = OPTIMISERS[recipe.optimizer](head.parameters(), recipe.learning_rate)
-    neighbours = nearest(projection(features[0, rows]), FAMILY)
-    loss_of, best, best_epoch = LOSSES[recipe.loss], head, 0
+    neighbours = nearest(projected(features[0, rows]), FAMILY)
+    best, best_epoch = head, 0
     best_auc = -math.inf
     for epoch in range(recipe.epochs):
         random = np.random.default_rng([recipe.seed, epoch])
         batches = families(neighbours, recipe.batch_size, random)
-        head.train()
-        total = 0.0
-        for number, batch in enumerate(batches):
-            optimizer.learning_rate = learning_rate(recipe, (epoch + number / len(batches)) / recipe.epochs)
-            inputs = projection(features[:, rows[batch]])  # (K, M, D)
-            loss = loss_of(*head.score_views(inputs.flatten(0, 1), recipe.views))
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.item()
+        batches = [rows[batch] for batch in batches]
+        total = train_epoch(recipe, head, optimizer, projected, features, batches, epoch, device).item()
         if not math.isfinite(total):
             raise errors.TrainingError(f"the loss is {total} at epoch {epoch + 1}: lower the learning rate")
         auc = auc_same_image(head.eval().score_all, unseen)
@@ -215,11 +167,34 @@ def _learn(
     return best, best_epoch, report
 
 
+def train_epoch(
+    recipe: Recipe,
+    head: RelationHead,
+    optimizer: Adam | Muon,
+    projected: Projection,
+    features: np.ndarray,
+    batches: Sequence[np.ndarray],
+    epoch: int,
+    device: Device,
+) -> Tensor:
+    """Let a head learn from batches of pictures, rows of features (K, N, D); return the sum of the losses, float64."""
+    head.train()
+    total = torch.zeros((), dtype=device.exact, device=device.where)
+    for number, batch in enumerate(batches):
+        optimizer.learning_rate = learning_rate(recipe, (epoch + number / len(batches)) / recipe.epochs)
+        inputs = projected(features[:, batch])  # (K, M, D)
+        loss = LOSSES[recipe.loss](*head.score_views(inputs.flatten(0, 1), recipe.views))
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.detach()  # nobody waits for it before the epoch's end
+    return total
+
+
 def nearest(features: Tensor, count: int) -> np.ndarray:
     """Return for each row (N, D) the numbers of its `count` nearest by cosine similarity, itself among them."""
     unit = nn.functional.normalize(features, dim=1)
     blocks = [(part @ unit.T).topk(min(count, len(unit)), dim=1).indices for part in torch.split(unit, 1024)]
-    found: np.ndarray = torch.cat(blocks).numpy()
+    found: np.ndarray = torch.cat(blocks).cpu().numpy()
     return found
 
 
@@ -240,13 +215,14 @@ def families(neighbours: np.ndarray, batch_size: int, random: np.random.Generato
 
 
 @torch.no_grad()
-def _folded(head: RelationHead, projection: Projection) -> RelationHead:
+def _folded(head: RelationHead, projected: Projection) -> RelationHead:
     """Return a head that takes features as they are and scores as `head` does projected ones."""
-    folded = RelationHead(projection.weight.shape[1], head.aggregation)
+    head, centre, weight = head.cpu(), projected.centre.cpu(), projected.weight.cpu()
+    folded = RelationHead(weight.shape[1], head.aggregation)
     folded.load_state_dict({n: t for n, t in head.state_dict().items() if n != "linear1.weight"}, strict=False)
     halves = 2 if head.aggregation == "cat" else 1
-    parts = [part @ projection.weight for part in head.linear1.weight.chunk(halves, dim=1)]
+    parts = [part @ weight for part in head.linear1.weight.chunk(halves, dim=1)]
     folded.linear1.weight.copy_(torch.cat(parts, dim=1))
     shares = 2 if head.aggregation == "sum" else 1  # how often a number of the join holds the centre
-    folded.linear1.bias.sub_(shares * sum(part @ projection.centre for part in parts))
+    folded.linear1.bias.sub_(shares * sum(part @ centre for part in parts))
     return folded.eval()

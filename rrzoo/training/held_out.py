@@ -65,7 +65,7 @@ def _different(scores: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _scores(score: Score, left: Tensor, right: Tensor) -> np.ndarray:
-    found: np.ndarray = score(left, right).numpy()
+    found: np.ndarray = score(left, right).cpu().numpy()
     return found
 
 

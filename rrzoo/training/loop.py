@@ -134,13 +134,14 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str,
     task.start_epoch(epoch, step.dataset)
     watch = 1 if step.device.is_cpu else WATCH
     totals: dict[str, Tensor] = {}  # of loss and metrics, where they were computed until the log asks for them
-    for number in range(steps):
-        # not sorted: neighbours in the batch make pairs
-        indices = order[number * recipe.batch_size : (number + 1) * recipe.batch_size]
+    # not sorted: neighbours in the batch make pairs
+    batches = np.split(order[: steps * recipe.batch_size], steps)
+    for number, indices in enumerate(batches):
+        following = batches[number + 1] if number + 1 < steps else None
         step.optimizer.learning_rate = learning_rate(recipe, (epoch + number / steps) / recipe.epochs)
         try:
             first = step.view_buffer is None  # nothing was shown yet
-            loss, metrics = _first_step(step, epoch, indices, run, bar) if first else step(epoch, indices)
+            loss, metrics = _first_step(step, epoch, indices, run, bar) if first else step(epoch, indices, following)
         except torch.OutOfMemoryError:
             raise _no_room(step) from None
         for name, value in {"loss": loss, **metrics}.items():
@@ -169,7 +170,7 @@ def _no_room(step: TrainStep) -> errors.TrainingError:
     """Say what would fit into the device's memory."""
     recipe, device = step.task.recipe, step.device
     _, memory = torch.cuda.mem_get_info(device.where) if device.where.type == "cuda" else (0, 0)
-    fits = costs.that_fits(recipe, step.dataset, memory * ranks.this().count, device.bfloat16)
+    fits = costs.that_fits(recipe, step.dataset, memory, device.bfloat16, ranks.this().count)
     remedy = "choose another device" if fits is None else "try --views {} --batch-size {}".format(*fits)
     return errors.TrainingError(
         f"{device.name} has no room for {recipe.views} views of {recipe.batch_size} images a step: {remedy}"

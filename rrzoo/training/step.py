@@ -85,12 +85,16 @@ class TrainStep:
         self.view_buffer = views.make(batch.images, drawn, size, self.mean, self.std, out=self.view_buffer)
         return self.view_buffer
 
-    def __call__(self, epoch: int, indices: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(
+        self, epoch: int, indices: np.ndarray, following: np.ndarray | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Learn from images (M,) of the data set; return the loss and what the task logs beside it, without graphs.
 
-        All ranks are given the same images, and return the same.
+        All ranks are given the same images, and return the same. `following` are those of the next step, if known.
         """
         batch = self.batch(epoch, indices)
+        if following is not None:
+            self.pixels.prepare(following)
         first = self.view_buffer is None
         made = self.views(batch.own())
         if first:  # compilers may have taken their time

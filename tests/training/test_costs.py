@@ -57,6 +57,14 @@ def test_what_fits_is_less_and_fits() -> None:
     assert costs.that_fits(chosen, dataset(), 1000, bfloat16=True) is None
 
 
+def test_what_fits_can_be_shared_by_the_ranks() -> None:
+    chosen = recipe("relation", views=2, batch_size=24)
+    whole = costs.count(chosen, dataset()).memory(bfloat16=True)
+    assert costs.that_fits(chosen, dataset(), whole / 3, bfloat16=True, shares=4) == (2, 24)
+    assert costs.that_fits(chosen, dataset(), whole / 5, bfloat16=True, shares=4) == (2, 12)
+    assert costs.that_fits(chosen, dataset(), whole / 14, bfloat16=True, shares=4) is None  # 6 are no multiple of 4
+
+
 def test_no_room_on_the_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def no_room(*given: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")

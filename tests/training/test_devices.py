@@ -1,7 +1,10 @@
 """The training step on other devices, proved where there is none: shapes alone, strict devices, kernels left out."""
 
+import contextlib
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +18,9 @@ from rrzoo import backbones, devices, errors, pretext, relation, training, views
 from rrzoo.config import Architecture, ModelConfig
 from rrzoo.devices import Device
 from rrzoo.model import Model
+from rrzoo.optimisers import OPTIMISERS
 from rrzoo.pretext import Pretext
+from rrzoo.training import frozen, frozen_features
 from rrzoo.training.pixels import Pixels
 from rrzoo.views import making
 
@@ -41,18 +46,23 @@ def test_a_step_leaves_nothing_on_the_cpu(tag: str, optimizer: str) -> None:
     assert {tensor.device.type for tensor in held} == {"meta"}
 
 
-@pytest.mark.parametrize("tag", TRAINED)
-def test_no_step_waits_for_a_gpu(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tensors that claim to be on a GPU: whatever mixes devices, or asks for a number before the log does, raises."""
-    task, mode = task_of(tag), FakeTensorMode(allow_non_fake_inputs=True)
-    for module in task.modules():
-        for tensors in (module._parameters, module._buffers):
+def claim(module: nn.Module, mode: FakeTensorMode) -> None:
+    """Have a module's tensors claim to be on a GPU."""
+    for part in module.modules():
+        for tensors in (part._parameters, part._buffers):
             for name, tensor in tensors.items():
                 if tensor is not None:
                     fake = mode.from_tensor(tensor.detach().clone())
                     with mode:
                         fake = fake.to("cuda")
                         tensors[name] = nn.Parameter(fake) if isinstance(tensor, nn.Parameter) else fake
+
+
+@pytest.mark.parametrize("tag", TRAINED)
+def test_no_step_waits_for_a_gpu(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tensors that claim to be on a GPU: whatever mixes devices, or asks for a number before the log does, raises."""
+    task, mode = task_of(tag), FakeTensorMode(allow_non_fake_inputs=True)
+    claim(task, mode)
     monkeypatch.setattr(task, "to", lambda device: task)  # what modules do themselves asks for a driver
     monkeypatch.setattr(task.backbone, "to", lambda **layout: task.backbone)
     monkeypatch.setattr(Pixels, "_fits", lambda self: False)
@@ -63,6 +73,37 @@ def test_no_step_waits_for_a_gpu(tag: str, monkeypatch: pytest.MonkeyPatch) -> N
         batch = step.batch(0, ROWS)
         loss, metrics = task(step.views(batch), batch)
     assert {tensor.device.type for tensor in [loss, *metrics.values()]} == {"cuda"}
+
+
+@pytest.mark.parametrize("kind", ["meta", "cuda"])
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_head_on_a_frozen_backbone_leaves_nothing_on_the_cpu(
+    kind: str, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features of pictures and views, their projection, an epoch of the head, its scores; none is waited for."""
+    chosen = recipe("relation", optimizer=optimizer)
+    backbone, head = backbones.create("conv4").eval(), relation.RelationHead(5)
+    features = np.random.default_rng(0).normal(size=(3, 40, 64)).astype(np.float16)
+    directions = frozen_features.projection(features, np.arange(40))
+    weight = directions.weight[:5]
+    device = Device(torch.device(kind), "none")
+    mode = FakeTensorMode(allow_non_fake_inputs=True) if kind == "cuda" else contextlib.nullcontext()
+    if isinstance(mode, FakeTensorMode):
+        claim(backbone, mode)
+        claim(head, mode)
+        monkeypatch.setattr(making, "_fused", lambda: making.colour)
+        monkeypatch.setattr(torch.Tensor, "backward", lambda self: None)  # which asks for a driver
+    else:
+        backbone.to("meta")
+        head.to("meta")
+    with mode:
+        moved = frozen_features.Projection(directions.centre.to(kind), weight.to(kind))
+        found = frozen_features.features_of(chosen, backbone, dataset(), ROWS, device)
+        moving = OPTIMISERS[optimizer](head.parameters(), 0.01)
+        total = frozen.train_epoch(chosen, head, moving, moved, features, [ROWS, ROWS + 16], 0, device)
+        scores = head.eval().score_all(moved(features[0]), moved(features[1]))
+    assert (found.shape, scores.shape) == ((3, 16, 64), (40, 40))
+    assert {tensor.device.type for tensor in (found, total, scores, *head.parameters())} == {kind}
 
 
 @pytest.mark.parametrize("name", backbones.BACKBONES)
@@ -140,6 +181,38 @@ def test_images_on_the_device_are_those_of_the_data_set(monkeypatch: pytest.Monk
     kept = Pixels(dataset().images, devices.CPU)
     assert kept.resident is not None
     assert torch.equal(kept(some), expected)
+
+
+def test_the_next_batch_is_read_meanwhile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Images that don't fit on a device: a thread reads ahead, and what is learnt is the same, bit for bit."""
+
+    class Images:
+        """Images that note which thread reads them."""
+
+        def __init__(self) -> None:
+            self.threads: list[str] = []
+
+        def __len__(self) -> int:
+            return len(dataset().images)
+
+        def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+            self.threads.append(threading.current_thread().name)
+            return dataset().images[rows]
+
+    learnt = []
+    for streams in (False, True):
+        monkeypatch.setattr(Pixels, "streams", streams)
+        images = Images()
+        found = training.pretrain(recipe("relation"), replace(dataset(), images=images), tmp_path / str(streams))
+        learnt.append(found.backbone.state_dict())
+        ahead = [name for name in images.threads if name.startswith("pixels")]
+        assert len(ahead) == (
+            9 if streams else 0
+        )  # of 2 epochs of 6 steps: not an epoch's first, nor the process's second
+    assert all(torch.equal(value, learnt[1][name]) for name, value in learnt[0].items())
+    pixels = Pixels(Images(), devices.CPU)
+    pixels.prepare(np.array([1, 2]))
+    assert torch.equal(pixels(np.array([3, 4])), Pixels(dataset().images, devices.CPU)(np.array([3, 4])))
 
 
 def test_a_device_that_is_not_there() -> None:

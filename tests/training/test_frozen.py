@@ -12,7 +12,7 @@ from rrzoo import backbones, datasets, errors, relation
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
-from rrzoo.training import bytes_of, frozen, held_out, train_head
+from rrzoo.training import bytes_of, frozen, frozen_features, held_out, train_head
 
 RECIPE = Recipe("conv4", "clay10", 32, views=4, batch_size=32, epochs=8, loss="bce", learning_rate=3e-3)
 
@@ -46,11 +46,11 @@ def test_families_are_pictures_with_their_nearest(random: np.random.Generator) -
 def test_the_folded_head_takes_features_as_they_are(aggregation: str) -> None:
     torch.manual_seed(1)
     features = (3 + 2 * torch.randn(2, 70, 5)) * torch.tensor([1, 2, 3, 4, 5])
-    projection = frozen._projection(features.numpy(), np.arange(70))
+    projection = frozen_features.projection(features.numpy(), np.arange(70))
     of_all = projection(features.numpy()).flatten(0, 1)
     torch.testing.assert_close(of_all.mean(0), torch.zeros(5), atol=1e-4, rtol=0)
     assert float(of_all.var(0, correction=0).mean()) == pytest.approx(1, rel=1e-3)
-    projection = frozen.Projection(projection.centre, projection.weight[:3])
+    projection = frozen_features.Projection(projection.centre, projection.weight[:3])
     head = relation.RelationHead(3, aggregation).eval()
     head.bn1.running_mean.normal_()
     folded = frozen._folded(head, projection)
@@ -96,7 +96,7 @@ def test_cosine_is_of_all_pairs() -> None:
 def test_features_are_of_the_picture_as_models_see_it_and_of_views(
     figures: Dataset, backbone: backbones.Backbone, tmp_path: Path
 ) -> None:
-    kept = frozen.view_features(RECIPE, backbone.eval(), figures, tmp_path / "features.npy")
+    kept = frozen_features.view_features(RECIPE, backbone.eval(), figures, tmp_path / "features.npy")
     assert kept.shape == (4, len(figures), 64)
     assert kept.nbytes == bytes_of(RECIPE, backbone, len(figures))
     square = torch.from_numpy(to_square(figures.images[:5], 32)).permute(0, 3, 1, 2).float() / 255

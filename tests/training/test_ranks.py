@@ -139,7 +139,7 @@ def log_of(run: Path) -> list[dict]:
 
 def until(happened: Callable[[], bool], ranks: list[subprocess.Popen]) -> None:
     """Wait for something, as long as all ranks run."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not happened():
         assert all(rank.poll() is None for rank in ranks), ranks_harness.wait(ranks, 5)
         assert time.monotonic() < end
@@ -149,17 +149,16 @@ def until(happened: Callable[[], bool], ranks: list[subprocess.Popen]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
 def test_all_ranks_end_when_one_is_lost(signal_sent: signal.Signals, tmp_path: Path) -> None:
-    """Killed or hanging: the others end within 30 seconds and say so; the checkpoint is whole."""
+    """Killed or hanging: all end within 30 seconds, the others say so, and the checkpoint is whole."""
     run = tmp_path / "run"
     four = train(4, run, epochs=500)
     until(lambda: (run / checkpoint.CHECKPOINT).exists(), four)
     four[2].send_signal(signal_sent)
     begun = time.monotonic()
-    others = ranks_harness.wait([rank for rank in four if rank is not four[2]], 30)
+    outcomes = ranks_harness.wait(four, 30)
     assert time.monotonic() - begun < 30
-    four[2].kill()
-    four[2].communicate()
-    for outcome in others:
+    assert outcomes.pop(2).status in (-signal.SIGKILL, -signal.SIGTERM)
+    for outcome in outcomes:
         assert outcome.status == 2
         assert "lost the others" in outcome.said.splitlines()[-1]
     step = training.TrainStep(

@@ -66,9 +66,15 @@ def index(
     notes = list(source.notes)
     writer = Writer(model, address, of, source, ids, table)
     missing, kept = np.flatnonzero(~stays).tolist(), set(ids[stays].tolist())
-    for numbers, rows in indexing.batches(model, source, missing, progress, None if strict else skipped, notes):
-        writer.add(numbers, rows)
-        kept.update(ids[numbers].tolist())
+    before = count - len(missing)
+    if progress:
+        progress(before, count)
+    for batch, rows in indexing.batches(model, source, missing, None if strict else skipped, notes):
+        if rows is not None:
+            writer.add(batch.numbers, rows)
+            kept.update(ids[batch.numbers].tolist())
+        if progress:
+            progress(before + batch.done, count)
     writer.flush()
     if not kept:
         raise errors.GalleryError(f"none of the {count} images can be read; {skipped[0] if skipped else ''}")

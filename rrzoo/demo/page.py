@@ -34,7 +34,7 @@ QUEUE_LENGTH = 32  # calls that wait; one more gets the answer to try again
 THREADS = 6  # that read pictures and compute
 SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest idle start anew
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
-NEED_RELATION_HEAD = ("relate", "learning")
+NEED_RELATION_HEAD = ("relate",)
 CSS = Path(__file__).with_name("style.css")
 SCRIPT = CSS.with_name("page.js")
 # the address keeps model and tab, so that it can be shared; no history entry for each click

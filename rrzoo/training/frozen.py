@@ -37,6 +37,7 @@ PATIENCE = 5  # epochs without a rise before training ends
 DIRECTIONS = 256  # that the head learns from: with all of 1,280 it learns few pictures by heart
 FITTED = 4000  # pictures, at most, that the directions are found from
 PICTURES = 16  # whose views go through the backbone at once
+TUNING = 1 / 15  # of the recipe's learning rate, for a head that goes on learning: of 1/3, 1/15 and 1/60 the best
 FEATURES = "features.npy"  # in the run's folder: float16 (K, N, D)
 LEAST = 20  # pictures, of which two are held out
 
@@ -61,7 +62,12 @@ def bytes_of(recipe: Recipe, backbone: Backbone, pictures: int) -> int:
 
 @environment.keep_memory()
 def train_head(
-    recipe: Recipe, backbone: Backbone, dataset: Dataset, run: Path, minutes: float = math.inf
+    recipe: Recipe,
+    backbone: Backbone,
+    dataset: Dataset,
+    run: Path,
+    minutes: float = math.inf,
+    initial: RelationHead | None = None,
 ) -> tuple[Pretrained, HeldOut]:
     """Train a relation head on features of a backbone that stays as it is, on pictures without labels.
 
@@ -71,6 +77,7 @@ def train_head(
         dataset: N pictures; its mean and std are what the backbone takes. Labels serve to report one figure only.
         run: folder for log and features, made if it is not there; the features are removed at the end.
         minutes: begin no epoch after this time.
+        initial: as for `fit_head`.
 
     Returns:
         what was learnt, the head for features as the backbone yields them; and how well it does on held-out pictures.
@@ -94,7 +101,7 @@ def train_head(
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be written ({problem}): make room, or choose another --zoo") from None
     log(run, event="features", seconds=round(time.perf_counter() - started, 1))
-    head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes)
+    head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes, initial)
     (run / FEATURES).unlink()
     learnt_from = len(dataset) - _held_out(len(dataset))
     taken = (time.perf_counter() - started) / 60
@@ -103,7 +110,12 @@ def train_head(
 
 
 def fit_head(
-    recipe: Recipe, features: np.ndarray, labels: np.ndarray | None, run: Path, until: float = math.inf
+    recipe: Recipe,
+    features: np.ndarray,
+    labels: np.ndarray | None,
+    run: Path,
+    until: float = math.inf,
+    initial: RelationHead | None = None,
 ) -> tuple[RelationHead, int, HeldOut]:
     """Train a relation head on features of views; a tenth of the pictures is held out.
 
@@ -113,6 +125,8 @@ def fit_head(
         labels: int (N,), which serve to report one figure only.
         run: folder of the log.
         until: begin no epoch after this time of `time.perf_counter`.
+        initial: a head for the same features, that learnt from other pictures. It goes on learning, and a second one
+            begins anew; what does best on the pictures held out is returned, which may be `initial` as it is.
 
     Returns:
         the head, for features as they are; the epochs that it took; how well it does on the pictures held out.
@@ -127,7 +141,19 @@ def fit_head(
     held = held[:MOST_HELD_OUT]
     unseen = projection(features[:, held])  # (K, H, D)
     of_held = None if labels is None else labels[held]
+    tuned = None
+    if initial is not None:
+        size = features.shape[2]
+        as_it_is = Projection(torch.zeros(size), torch.eye(size))
+        slow = dataclasses.replace(recipe, learning_rate=TUNING * recipe.learning_rate)
+        seen = as_it_is(features[:, held])
+        tuned = _learn(slow, features, rows, as_it_is, seen, of_held, run, until, initial)
     head, epochs, report = _learn(recipe, features, rows, projection, unseen, of_held, run, until)
+    if tuned is not None:
+        initial_is_best = tuned[2].auc_same_image >= report.auc_same_image
+        log(run, event="chosen", start="initial" if initial_is_best else "anew", epochs=tuned[1])
+        if initial_is_best:
+            return tuned
     return _folded(head, projection), epochs, report
 
 
@@ -180,15 +206,16 @@ def _learn(
     labels: np.ndarray | None,
     run: Path,
     until: float,
+    initial: RelationHead | None = None,
 ) -> tuple[RelationHead, int, HeldOut]:
     """Train until the held-out area stops rising; return the best head, after how many epochs, and its figures."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        head = RelationHead(unseen.shape[2], recipe.aggregation)
+        head = copy.deepcopy(initial) if initial else RelationHead(unseen.shape[2], recipe.aggregation)
     optimizer = OPTIMISERS[recipe.optimizer](head.parameters(), recipe.learning_rate)
     neighbours = nearest(projection(features[0, rows]), FAMILY)
-    loss_of, best, best_epoch = LOSSES[recipe.loss], head, 0
-    best_auc = -math.inf
+    loss_of, best, best_epoch = LOSSES[recipe.loss], copy.deepcopy(head), 0
+    best_auc = auc_same_image(best.eval().score_all, unseen) if initial else -math.inf
     for epoch in range(recipe.epochs):
         random = np.random.default_rng([recipe.seed, epoch])
         batches = families(neighbours, recipe.batch_size, random)

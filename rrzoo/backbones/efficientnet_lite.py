@@ -80,8 +80,8 @@ class InvertedResidual(nn.Module):
         """Map (N, channels, H, W) to (N, out, ...)."""
         y = F.relu6(self.bn1(self.conv_pw(x)))
         y = F.relu6(self.bn2(self.conv_dw(y)))
-        y = self.bn3(self.conv_pwl(y))
-        return y + x if self.adds else y
+        z: Tensor = self.bn3(self.conv_pwl(y))
+        return z + x if self.adds else z
 
 
 class EfficientNetLite0(nn.Module):

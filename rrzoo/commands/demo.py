@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> None:
         from rrzoo.gallery import Gallery
         from rrzoo.model import Model
 
+        environment.share_memory()  # before there are other threads: the pools that they have are theirs for good
         device = computing.device(options).where
 
         @functools.cache  # loaded once, shared by all visitors
@@ -62,5 +63,4 @@ def run(options: argparse.Namespace) -> None:
         torch.set_num_threads(1)  # a picture gains nothing by a second, and several visitors share the processors
         blocks = page.build(default, load)
         door = page.protect(blocks, folder, options.mcp)
-        environment.share_memory()
     page.serve(door, options.host, options.port)

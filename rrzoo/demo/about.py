@@ -21,7 +21,7 @@ def introduction(model: Model, code: str = "") -> str:
     """Say of the chosen model what it learnt, as Markdown, with links; `code` is the address of the demo's code."""
     links = [f"[paper]({PAPER})", f"[model card](?model={model.name}&tab=models)"]
     links += [f"[code]({code})"] if code else []
-    missing = "" if model.has_relation_head else " It has no relation head, which *Relate* and *Learn* need."
+    missing = "" if model.has_relation_head else " It has no relation head, which *Relate* needs."
     return f"{_learnt(model)}{missing} ({', '.join(links)})"
 
 

@@ -1,10 +1,13 @@
 """Gradio made stricter: a call opens no file but uploads, and brings to each input what that input can hold."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import routes
 
 from rrzoo.demo import uploads
 from rrzoo.demo.components import errors_as_toasts
@@ -36,6 +39,17 @@ def keep_own_reading(inputs: list[Any], state: Any) -> None:
     for block in inputs:
         if "preprocess" in vars(block) and state is not None and block._id in state:
             state[block._id].preprocess = block.preprocess
+
+
+@contextmanager
+def no_app_yet() -> Iterator[None]:
+    """Let Gradio make no app within the block: it makes one at every step, and the one that is mounted is another."""
+    create = routes.App.create_app
+    routes.App.create_app = staticmethod(lambda *_, **__: None)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        routes.App.create_app = staticmethod(create)  # type: ignore[method-assign]
 
 
 def open_only_uploads(page: gr.Blocks, folder: Path) -> gr.Blocks:

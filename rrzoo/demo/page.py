@@ -34,7 +34,7 @@ QUEUE_LENGTH = 32  # calls that wait; one more gets the answer to try again
 THREADS = 6  # that read pictures and compute
 SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest idle start anew
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
-NEED_RELATION_HEAD = ("relate", "learning")
+NEED_RELATION_HEAD = ("relate",)
 CSS = Path(__file__).with_name("style.css")
 SCRIPT = CSS.with_name("page.js")
 # the address keeps model and tab, so that it can be shared; no history entry for each click
@@ -74,8 +74,7 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
     space = os.environ.get("SPACE_ID")  # where the page runs as a Space of the Hub, that has the code
     code = f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
     figures, class_names = example_pictures()
-    page = gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600))
-    with page:
+    with gradio_patches.no_app_yet(), gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600)) as page:
         add_endpoints(page, get_model, default)
         with gr.Row(elem_id="top"):
             with gr.Column(scale=3, min_width=320):
@@ -147,7 +146,8 @@ def protect(page: gr.Blocks, folder: Path, mcp: bool = False) -> Door:
         mcp: serve the endpoints as tools of the Model Context Protocol, too.
     """
     page.max_threads, page.state_session_capacity = THREADS, SESSIONS
-    gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
+    with gradio_patches.no_app_yet():
+        gradio_patches.open_only_uploads(page, folder).queue(max_size=QUEUE_LENGTH, default_concurrency_limit=2)
     app = fastapi.FastAPI(openapi_url=None)
     preview.add(app)
     preview.send_own_picture(page, folder)

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from rrzoo import errors
 
@@ -24,6 +25,15 @@ def log(run: Path, **record: object) -> None:
         raise errors.TrainingError(
             f"{run / LOG} can't be written ({problem.strerror}): make room, then go on with --resume"
         ) from None
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a log that may be written still: its last line may be unfinished, or there may be none."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _append(path: Path, content: bytes) -> None:

@@ -6,9 +6,10 @@ import inspect
 import tomllib
 
 import gradio as gr
-from gradio import processing_utils
+from gradio import processing_utils, routes
 
 from conftest import REPOSITORY
+from rrzoo.demo import gradio_patches
 
 READ = {  # SHA-256 of the source, of what calls open files by
     "preprocess_data": (gr.Blocks.preprocess_data, "6848b88bd303f76fc06c36fc63eb03f5de5ad659a00b53c2e6cf1dd6e105556f"),
@@ -30,6 +31,17 @@ def test_inputs_go_through_what_the_demo_replaces() -> None:
     assert "block.preprocess," in inspect.getsource(gr.Blocks.preprocess_data)
     first = ["self", "block_fn", "inputs"]
     assert list(inspect.signature(gr.Blocks.preprocess_data).parameters)[:3] == first
+
+
+def test_the_app_that_answers_is_made_as_it_is_mounted() -> None:
+    """So that those that are made before, at every step, can be left out."""
+    assert "App.create_app(" in inspect.getsource(gr.mount_gradio_app)
+    create = routes.App.create_app
+    with gradio_patches.no_app_yet(), gr.Blocks() as page:
+        gr.Markdown("nothing")
+    page.queue()
+    assert routes.App.create_app is create
+    assert isinstance(page.app, routes.App)
 
 
 def test_the_version_is_the_one_that_was_read() -> None:

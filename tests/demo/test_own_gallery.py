@@ -101,11 +101,11 @@ def test_copies_are_found_and_the_gallery_is_taken_home(
     upload(page, "drop", [*photographs[:2], *photographs[20:24], smaller])
     own = captions(page.locator("#own"))
     expect(own).to_have_count(7)
-    page.get_by_role("button", name="Find copies among them").click()
+    page.get_by_role("button", name="Find copies", exact=True).click()
     expect(page.locator("#own h3").first).to_contain_text("pictures")
     for name in (smaller.name, photographs[22].name):
         expect(own.filter(has_text=name)).not_to_have_count(0)
-    page.get_by_role("button", name="Download this gallery").click()
+    page.get_by_role("button", name="Download", exact=True).click()
     with page.expect_download() as download:
         page.locator("#own-file").click()
     zipfile.ZipFile(download.value.path()).extractall(tmp_path / "home")
@@ -127,13 +127,13 @@ def test_the_map_shows_where_a_query_falls(page: Page, server: str, photographs:
     tab(page, server, "yours")
     upload(page, "drop", photographs[:30])
     expect(captions(page.locator("#own"))).to_have_count(30)
-    page.get_by_role("button", name="Map of them").click()
+    page.get_by_role("button", name="Map", exact=True).click()
     drawn = page.frame_locator("#own iframe.map")
     expect(drawn.locator("#said")).to_contain_text("30 pictures")
     assert drawn.locator("#data").evaluate("element => JSON.parse(element.textContent).query") is None
     upload(page, "own-query", photographs[40])
     expect(page.locator("#own-message")).to_contain_text("Nearest of your pictures to this one")
-    page.get_by_role("button", name="Map of them").click()
+    page.get_by_role("button", name="Map", exact=True).click()
     expect(page.locator("#own-message")).to_contain_text("The cross is the picture that you searched with.")
     x, y = drawn.locator("#data").evaluate("element => JSON.parse(element.textContent).query")
     assert 0 <= x <= 1

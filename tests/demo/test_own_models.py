@@ -20,6 +20,7 @@ from rrzoo.demo.own_models.progress import Progress, read_log
 from rrzoo.demo.own_models.trainings import LEAST, MOST_WAITING, Trainings
 from rrzoo.gallery import Gallery
 
+EPOCHS = [(1, 0.9), (2, 0.8), (1, 0.7), (2, 0.5)]  # of a first head, and of a second one
 PATIENCE = 300  # s, for a process of the lowest priority on a busy machine
 
 
@@ -72,6 +73,7 @@ def test_a_model_learns_and_can_be_taken_home(
     assert progress.losses
     assert progress.result is not None
     assert progress.result["held_out"] == LEAST // 5
+    assert (progress.result["kept"] != "") == (way == HEAD)
     until(lambda: trainings.learnt("a") is not None)
     learnt, folder = trainings.learnt("a"), trainings.folder("a")
     assert learnt is not None
@@ -147,7 +149,7 @@ def test_progress_is_read_while_it_is_written(tmp_path: Path) -> None:
     lines = [json.dumps({"event": "looks", "looks": 16}), json.dumps({"event": "looks", "looks": 48})]
     (tmp_path / "log.jsonl").write_text("\n".join(lines) + '\n{"event": "lo')  # half a line
     assert read_log(tmp_path, 100, True, 0, 9) == Progress("looking", 0, 9, 48, 80)
-    epochs = [json.dumps({"event": "epoch", "loss": loss}) for loss in (0.7, 0.5)]
+    epochs = [json.dumps({"event": "epoch", "epoch": epoch, "loss": loss}) for epoch, loss in EPOCHS]
     (tmp_path / "run" / "log.jsonl").write_text("\n".join(epochs) + "\n")
     learning = read_log(tmp_path, 100, True, 0, 9)
     assert (learning.state, learning.losses) == ("learning", (0.7, 0.5))

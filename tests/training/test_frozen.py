@@ -1,8 +1,10 @@
 """A relation head on a frozen backbone: its parts against slow definitions, and that it learns."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from rrzoo import backbones, datasets, errors, relation
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
-from rrzoo.training import bytes_of, frozen, frozen_features, held_out, train_head
+from rrzoo.relation import RelationHead
+from rrzoo.training import bytes_of, frozen, frozen_features, held_out, run_log, train_head
 
 RECIPE = Recipe("conv4", "clay10", 32, views=4, batch_size=32, epochs=8, loss="bce", learning_rate=3e-3)
 
@@ -123,6 +126,29 @@ def test_it_learns_and_repeats(figures: Dataset, backbone: backbones.Backbone, t
     events = [json.loads(line)["event"] for line in (tmp_path / "1" / "log.jsonl").read_text().splitlines()]
     assert events[:2] == ["start", "features"]
     assert events[-1] == "held out"
+
+
+def test_a_head_that_goes_on_learning_is_never_worse_on_the_pictures_held_out(
+    figures: Dataset, backbone: backbones.Backbone, tmp_path: Path
+) -> None:
+    """The better of two is kept: the one that was given, tuned or as it is, and one that begins anew."""
+
+    def of(name: str, **options: Any) -> tuple[RelationHead, float, dict[str, Any]]:
+        pretrained, report = train_head(replace(RECIPE, epochs=3), backbone, figures, tmp_path / name, **options)
+        last = run_log.lines(tmp_path / name / run_log.LOG)[-1]
+        assert pretrained.relation_head is not None
+        return pretrained.relation_head, report.auc_same_image, last
+
+    first, anew, _ = of("first")
+    useless = RelationHead(backbone.feature_size)
+    found, area, last = of("useless", initial=useless)
+    assert (area, last["event"], last["start"]) == (anew, "chosen", "anew")
+    assert all(torch.equal(one, other) for one, other in zip(found.parameters(), first.parameters(), strict=True))
+    before = copy.deepcopy(first)
+    _, area, last = of("tuned", initial=first)
+    assert area >= anew
+    assert last["start"] == "initial"
+    assert all(torch.equal(one, other) for one, other in zip(first.parameters(), before.parameters(), strict=True))
 
 
 def test_too_few_pictures(figures: Dataset, backbone: backbones.Backbone, tmp_path: Path) -> None:

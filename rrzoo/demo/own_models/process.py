@@ -29,12 +29,14 @@ from rrzoo.evaluation import relation_scores
 from rrzoo.gallery import Gallery
 from rrzoo.images import ImageArray, to_square
 from rrzoo.model import Model
+from rrzoo.relation import RelationHead
 from rrzoo.store.export import export_unlabelled
-from rrzoo.training.run_log import log
+from rrzoo.training.run_log import LOG, lines, log
 
 PICTURES, ORDER, RUN, MODEL = "pictures", "order.json", "run", "model"  # in the folder
 NAME = "my-pictures"  # of the model
 HEAD, NOTHING = "head", "nothing"  # the two ways: on a borrowed backbone, or from random weights
+SHIPPED = "lite0-stl10"  # whose backbone is the borrowed one
 HELD_OUT = 0.2  # share of the pictures that the model is measured on
 SECONDS = 50.0  # of learning from nothing
 MINUTES = 6.0  # after which no epoch begins: only on a machine that has little time for it
@@ -105,6 +107,7 @@ def train(folder: Path) -> None:
         after=after.auc_same_image,
         learnt_from=pretrained.images,
         views=pretrained.views_seen,
+        kept=kept(folder / RUN) if order["way"] == HEAD else "",
     )
 
 
@@ -114,12 +117,31 @@ def learn(chosen: Recipe, images: Dataset, run: Path) -> tuple[training.Pretrain
         backbone, record = weights.borrow_packaged(chosen.backbone)
         (red, green, blue), (red_std, green_std, blue_std) = record.mean, record.std
         images = dataclasses.replace(images, mean=(red, green, blue), std=(red_std, green_std, blue_std))
-        pretrained, _ = training.train_head(chosen, backbone, images, run, MINUTES)
+        pretrained, _ = training.train_head(chosen, backbone, images, run, MINUTES, initial=shipped_head(chosen))
+        if kept(run) != "anew":
+            images = dataclasses.replace(images, description=f"{images.description}, beginning with {SHIPPED}'s head")
         return dataclasses.replace(pretrained, borrowed=record), images
     steps = SECONDS / training.seconds_of_step(chosen, images)
     epochs = max(1, int(steps / (len(images) // chosen.batch_size)))
     chosen = dataclasses.replace(chosen, epochs=min(chosen.epochs, epochs))
     return training.pretrain(chosen, images, run, minutes=MINUTES), images
+
+
+def kept(run: Path) -> str:
+    """Return which head did best on held-out pictures: "anew", or the shipped one, "tuned" or as it is, "shipped"."""
+    chosen = [one for one in lines(run / LOG) if one["event"] == "chosen"]
+    if not chosen or chosen[0]["start"] == "anew":
+        return "anew"
+    return "tuned" if chosen[0]["epochs"] else "shipped"
+
+
+def shipped_head(chosen: Recipe) -> RelationHead | None:
+    """Return the head that ships for a recipe's backbone, to start from; None: its model is not at hand."""
+    if SHIPPED not in zoo.list_models():
+        return None
+    model = zoo.load(SHIPPED)
+    same = model.config.architecture.backbone == chosen.backbone and model.has_relation_head
+    return model.relation_head if same else None
 
 
 def auc(model: Model, test: Dataset) -> float | None:

@@ -1,12 +1,11 @@
 """How far a training is, from the logs that its process writes."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rrzoo.demo.own_models.process import HELD_OUT, RUN
-from rrzoo.training.run_log import LOG
+from rrzoo.training.run_log import LOG, lines
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,11 @@ def read_log(folder: Path, pictures: int, head: bool, before: int, seconds: floa
     """
     if before:
         return Progress("waiting", before, seconds)
-    records, run = _lines(folder / LOG), _lines(folder / RUN / LOG)
+    records, run = lines(folder / LOG), lines(folder / RUN / LOG)
     last = records[-1] if records else {}
-    losses = tuple(one["loss"] for one in run if one["event"] == "epoch")
+    epochs = [one for one in run if one["event"] == "epoch"]
+    begun = max((number for number, one in enumerate(epochs) if one["epoch"] == 1), default=0)  # by the last head
+    losses = tuple(one["loss"] for one in epochs[begun:])
     looks = max((one["looks"] for one in records if one["event"] == "looks"), default=0)
     of = pictures - round(HELD_OUT * pictures) if head else 0
     if last.get("event") == "failed":
@@ -48,12 +49,3 @@ def read_log(folder: Path, pictures: int, head: bool, before: int, seconds: floa
     if records:
         state = "measuring" if last["event"] == "measuring" else "learning" if losses or not head else "looking"
     return Progress(state, 0, seconds, looks, of, losses)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a log; its last line may be unfinished."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from rrzoo.demo import drawing, learning
+from rrzoo.demo.own_models.process import SHIPPED
 from rrzoo.demo.own_models.progress import Progress
 from rrzoo.model import Model
 
 WIDTH, HEIGHT = 520, 120  # of the loss's curve, in its own units
 VIEWS = 6  # of each of two pictures
+KEPT = {  # heads of which the one was kept that did best on a tenth of the pictures that were learnt from
+    "": "",
+    "anew": " A head that began anew did better on pictures set aside than the one that ships, tuned to yours.",
+    "tuned": f" {SHIPPED}'s head, tuned to your pictures, did better on some set aside than one that began anew.",
+    "shipped": f" {SHIPPED}'s head is kept as it is: what yours taught it, or taught a new one, was no better on some "
+    "set aside.",
+}
 
 
 def sentence(progress: Progress) -> str:
@@ -50,7 +58,7 @@ def result(progress: Progress, before: str, head: bool) -> str:
     text += " (1 is perfect, 0.5 is guessing)."
     if told["before"] is not None and told["after"] < told["before"]:
         text += f" It has seen far fewer pictures than {html.escape(before)}, and is worse at this: more may help."
-    return f"{text}</p>"
+    return f"{text}{KEPT[told['kept']]}</p>"
 
 
 def status(progress: Progress) -> str:

@@ -127,26 +127,25 @@ def gallery_tab(own: Own) -> gr.Tab:
         return time.monotonic_ns(), gr.update(visible=False, value=None)
 
     tab = gr.Tab("Your gallery", id="yours")
-    with tab, gr.Row():
+    with tab, gr.Row(elem_classes="answer-first"):
         with gr.Column(scale=2, min_width=320):
             own.drop("drop", f"Up to {IN_MEMORY} pictures of yours")
             own_query = files_input("Search among them with another picture", "own-query", "single")
+            own_query.elem_classes.append("examples")  # on a phone below the answer
             gr.Markdown(
                 "They stay in the memory of this server, for you alone: the files are removed as soon as they are "
                 "read, and all is forgotten when you close the page or after half an hour without a search. More drops "
-                "add to them.",
-                elem_classes="hint",
+                "add to them. What you download is a zip of a folder: "
+                f"`rrzoo search IMAGE --model NAME --gallery {NAME}` looks in it.",
+                elem_classes=["hint", "examples"],
             )
-            copies = gr.Button("Find copies among them", size="sm")
-            mapper = gr.Button("Map of them", size="sm")
-            prepare = gr.Button("Download this gallery", size="sm")
-            file = gr.DownloadButton("Save", size="sm", visible=False, elem_id="own-file")
-            gr.Markdown(
-                f"A zip of a folder: `rrzoo search IMAGE --model NAME --gallery {NAME}` looks in it.",
-                elem_classes="hint",
-            )
-            forget_button = gr.Button("Forget my pictures", size="sm")
+            forget_button = gr.Button("Forget my pictures", size="sm", elem_classes="examples")
         with gr.Column(scale=3, min_width=320):
+            with gr.Row(elem_classes="tools"):
+                copies = gr.Button("Find copies", size="sm", min_width=90)
+                mapper = gr.Button("Map", size="sm", min_width=90)
+                prepare = gr.Button("Download", size="sm", min_width=90)
+            file = gr.DownloadButton("Save", size="sm", visible=False, elem_id="own-file")
             message = gr.Markdown(elem_id="own-message")
             with gr.Row():
                 back = gr.Button("Back to all my pictures", size="sm", visible=False)

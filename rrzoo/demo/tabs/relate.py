@@ -95,7 +95,7 @@ def relate_tab(context: Context) -> gr.Tab:
                 "its belief that a pair is of the first kind."
             )
         with gr.Column(scale=3, min_width=320):
-            matrix = clickable("", "matrix")
+            matrix = clickable(drawing.notice("These pictures are related when the tab opens."), "matrix")
             detail = drawing_html("", "verdict")
             opened = gr.State(False)
     for button, pictures in buttons.items():

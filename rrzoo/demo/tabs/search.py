@@ -206,7 +206,7 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
     model_choice.change(errors_as_toasts(offer), [model_choice, label], [rerank, label], **quiet)
     page.load(errors_as_toasts(open_link), None, [*asked, other], **quiet)
     if later:
-        opened = {"api_visibility": "private", "show_progress_on": [found]}
+        opened: dict[str, Any] = {"api_visibility": "private", "show_progress_on": [found]}
         page.load(errors_as_toasts(open_page), None, [*answers, rerank, label], **opened)
         threading.Thread(target=first).start()  # so that the first visitor waits the less
     picking.wire(query, origin, more, avoided, selection, comparison, mode, model_choice)

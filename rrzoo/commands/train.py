@@ -99,7 +99,7 @@ def build_zoo(options: argparse.Namespace) -> None:
     left_out = []
     for name in names:
         try:
-            train(name, options, resume=(root / ".runs" / name / checkpoint.CHECKPOINT).exists())
+            train(name, options, resume=checkpoint.is_in(root / ".runs" / name))
         except errors.RRZooError as problem:
             left_out.append(name)
             print(f"{name} is left out: {problem}\n", flush=True)

@@ -185,6 +185,31 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ranks_go_on_within_an_epoch(tmp_path: Path) -> None:
+    """As many as before learn the same, bit for bit."""
+    stops = """
+from rrzoo.optimisers import Adam
+from rrzoo.training import within
+within.EVERY, calls, step = 0, [], Adam.step
+def stop(optimizer):
+    calls.append(0)
+    if len(calls) == 9:  # the third step of the second epoch
+        raise SystemExit(7)
+    step(optimizer)
+Adam.step = stop
+"""
+    whole = ranks_harness.wait(train(2, tmp_path / "whole"), 300)
+    stopped = ranks_harness.start(2, stops + TRAIN, 2, tmp_path / "parts", 2, "start", {})
+    assert [outcome.status for outcome in ranks_harness.wait(stopped, 300)] == [7, 7]
+    assert (tmp_path / "parts" / checkpoint.WITHIN).exists()
+    parts = ranks_harness.wait(train(2, tmp_path / "parts", resume=True), 300)
+    sums = {outcome.said.splitlines()[-1] for outcome in [*whole, *parts]}
+    assert len(sums) == 1, sums
+    one, other = (log_of(tmp_path / run)[-1] for run in ("whole", "parts"))
+    assert one["loss"] == other["loss"]
+
+
+@pytest.mark.slow
 def test_a_batch_that_ranks_do_not_divide_is_refused(tmp_path: Path) -> None:
     for outcome in ranks_harness.wait(train(3, tmp_path), 60):
         assert outcome.status == 2

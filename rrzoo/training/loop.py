@@ -130,8 +130,9 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm, clock: Clock
     begun = time.perf_counter()
     task.start_epoch(epoch, step.dataset)
     done, totals = go_on(step, epoch, run, clock)
-    bar.initial += done * recipe.batch_size
-    bar.n += done * recipe.batch_size
+    if done and not bar.disable:  # what was done before is no speed of this process
+        bar.initial += done * recipe.batch_size
+        bar.n += done * recipe.batch_size
     watch = 1 if step.device.is_cpu else WATCH
     # not sorted: neighbours in the batch make pairs
     batches = np.split(order[: steps * recipe.batch_size], steps)

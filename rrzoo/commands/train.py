@@ -28,11 +28,11 @@ examples:
   %(prog)s --dry-run
       says how long the whole zoo would take here
 
-A run that was stopped goes on from its last epoch with --resume and the same options; with --minutes 0, too, what is
-there is exported. Without NAME, models that are there are skipped, runs that were stopped go on, and the quickest
-comes first; the largest take weeks on a CPU, so that --minutes helps."""
+A run that was stopped goes on from its last checkpoint with --resume and the same options; with --minutes 0, too, its
+whole epochs are exported. Without NAME, models that are there are skipped, runs that were stopped go on, and the
+quickest comes first; the largest take weeks on a CPU, so that --minutes helps."""
 
-STOPPED = "go on from the last whole epoch with --resume; without NAME, with the same command"
+STOPPED = "go on from the last checkpoint with --resume; without NAME, with the same command"
 FIELDS = ("epochs", "views", "batch_size", "seed", "dataset")  # of a recipe that options change
 
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
     several = ranks.announced().count > 1
     if several and (options.name is None or options.images is not None or options.dry_run):
         raise errors.ArgumentError("several ranks train one model of a NAME: without it, and for the rest, start one")
-    with computing.together(options, "the last whole epoch's checkpoint is kept, go on with --resume"):
+    with computing.together(options, "the last checkpoint is kept, go on with --resume"):
         _run(options)
 
 
@@ -99,7 +99,7 @@ def build_zoo(options: argparse.Namespace) -> None:
     left_out = []
     for name in names:
         try:
-            train(name, options, resume=(root / ".runs" / name / checkpoint.CHECKPOINT).exists())
+            train(name, options, resume=checkpoint.is_in(root / ".runs" / name))
         except errors.RRZooError as problem:
             left_out.append(name)
             print(f"{name} is left out: {problem}\n", flush=True)

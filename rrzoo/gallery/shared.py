@@ -81,8 +81,10 @@ def build(
     places = np.concatenate([np.arange(len(rows)) for _, rows in found])
     order = np.argsort(numbers)
     rows = Indexed(listed, numbers[order], [rows for _, rows in found], parts[order], places[order]).rows()
-    left_out, known = ([line for share in told for line in share[place]] for place in (1, 2))
-    return Gallery.of_rows(model, listed, rows, left_out, [*listed.notes, *known])
+    left_out = [line for _, some, _ in told for line in some]
+    return Gallery.of_rows(
+        model, listed, rows, left_out, [*listed.notes, *(note for *_, some in told for note in some)]
+    )
 
 
 def _missing(model: Embedder, source: PictureSource, known: Sequence[Rows]) -> list[int]:

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-
-from torch.distributed import Store
+from typing import Any
 
 BEAT = 1.0  # s
 SILENCE = 12  # own beats without one of another: counted, so that a whole machine may sleep, or Ctrl-Z stop all ranks
@@ -44,11 +43,11 @@ class Process:
 class Heartbeat:
     """Beats in a thread of its own, and listens to the others in another: asking may take for ever, too."""
 
-    def __init__(self, store: Store, processes: Sequence[Process], rank: int, remedy: str) -> None:
+    def __init__(self, store: Any, processes: Sequence[Process], rank: int, remedy: str) -> None:
         """Begin; return at once.
 
         Args:
-            store: that all ranks reach; each has told it `FIRST`.
+            store: a torch.distributed.Store that all ranks reach; each has told it `FIRST`.
             processes: of all ranks.
             rank: the number of this one.
             remedy: what to do, and what is kept, where a rank is lost.

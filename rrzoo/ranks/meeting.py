@@ -126,14 +126,14 @@ def meet(backend: str = "gloo", remedy: str = REMEDY) -> Iterator[Rank]:
 
 def _heartbeat(rank: Rank, met: Meeting) -> Heartbeat:
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store: dist.Store = dist.TCPStore(host, port, is_master=False, timeout=MEETING)
+    store = dist.TCPStore(host, port, is_master=False, timeout=MEETING)  # type: ignore[attr-defined]
     attempt = [os.urandom(8).hex()]  # torchrun's store outlives ranks that it starts again
     dist.broadcast_object_list(attempt, 0, group=met.patient)
-    store = dist.PrefixStore(f"heartbeat/{attempt[0]}", store)
-    store.set(str(rank.number), FIRST)
+    own = dist.PrefixStore(f"heartbeat/{attempt[0]}", store)  # type: ignore[attr-defined]
+    own.set(str(rank.number), FIRST)
     processes: list[Any] = [None] * rank.count
     dist.all_gather_object(processes, Process.this(), group=met.patient)
-    return Heartbeat(store, processes, rank.number, met.remedy)
+    return Heartbeat(own, processes, rank.number, met.remedy)
 
 
 def groups() -> Meeting:

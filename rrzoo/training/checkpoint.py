@@ -6,7 +6,9 @@ import math
 import os
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -19,6 +21,7 @@ from rrzoo.training.step import TrainStep
 
 CHECKPOINT = "checkpoint.safetensors"
 BEFORE = "checkpoint-before.safetensors"  # of the epoch before
+WITHIN = "checkpoint-within.safetensors"  # of a long epoch that is not over
 
 
 def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
@@ -27,19 +30,12 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
     Raises:
         errors.TrainingError: it can't be written, since the disk is full, say; the one before is still there.
     """
-    task = step.task
-    learner, optimizer = step.state()
-    tensors = {f"learner.{name}": value for name, value in learner.items()}
-    tensors |= {f"optimizer.{name}": value for name, value in optimizer.items()}
-    metadata = {
-        "recipe": json.dumps(dataclasses.asdict(task.recipe)),
-        "epochs_done": str(epochs_done),
-        "seconds": str(seconds),
-    }
+    metadata = {"epochs_done": str(epochs_done), "seconds": str(seconds)}
     try:
         with files.new_file(run / CHECKPOINT) as unfinished:
-            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
+            _write(unfinished, step, metadata)
             _keep_before(run)
+        (run / WITHIN).unlink(missing_ok=True)
     except (SafetensorError, OSError) as problem:
         kept = (
             "go on with --resume from the epoch before, whose checkpoint is whole" if epochs_done > 1 else "start anew"
@@ -49,20 +45,52 @@ def save(run: Path, step: TrainStep, epochs_done: int, seconds: float) -> None:
         ) from None
 
 
+def save_within(
+    run: Path, step: TrainStep, epoch: int, steps_done: int, totals: Mapping[str, Tensor], seconds: float
+) -> None:
+    """Write a checkpoint within an epoch, counted from 0, beside that of the epoch before.
+
+    Args:
+        run: its folder.
+        step: that has been taken `steps_done` times in this epoch.
+        epoch: its number.
+        steps_done: in it.
+        totals: float64 scalars, sums over these steps for the log.
+        seconds: that the run has taken.
+
+    Raises:
+        errors.TrainingError: it can't be written; the one before is still there.
+    """
+    metadata = {"epochs_done": str(epoch), "steps_done": str(steps_done), "seconds": str(seconds)}
+    try:
+        with files.new_file(run / WITHIN) as unfinished:
+            _write(unfinished, step, metadata, {f"total.{name}": total for name, total in totals.items()})
+    except (SafetensorError, OSError) as problem:
+        raise errors.TrainingError(
+            f"{run / WITHIN} can't be written ({problem}): make room, then go on with --resume"
+        ) from None
+
+
+def is_in(run: Path) -> bool:
+    """Say whether a run has anything to go on from."""
+    return (run / CHECKPOINT).exists() or (run / WITHIN).exists()
+
+
 def recipe_of(run: Path) -> Recipe:
     """Return the recipe that a run was started with.
 
     Raises:
         errors.TrainingError: it has no checkpoint that can be read.
     """
-    if not (run / CHECKPOINT).exists():
+    if not is_in(run):
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
+    path = run / CHECKPOINT if (run / CHECKPOINT).exists() else run / WITHIN
     try:
-        files.check_regular(run / CHECKPOINT)
-        with safe_open(run / CHECKPOINT, "pt") as file:
+        files.check_regular(path)
+        with safe_open(path, "pt") as file:
             return from_dict(Recipe, parse(file.metadata()["recipe"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as problem:
-        raise _with_remedy(run, errors.TrainingError(f"{run / CHECKPOINT} can't be read ({problem})")) from None
+        raise _with_remedy(run, errors.TrainingError(f"{path} can't be read ({problem})")) from None
 
 
 def load(run: Path, step: TrainStep) -> tuple[int, float]:
@@ -76,16 +104,7 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         saved, metadata, tensors = read(run / CHECKPOINT)
     except errors.TrainingError as problem:
         raise _with_remedy(run, problem) from None
-    if saved != recipe:
-        changed = [
-            f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
-            for field in dataclasses.fields(recipe)
-            if getattr(saved, field.name) != getattr(recipe, field.name)
-        ]
-        raise errors.TrainingError(
-            f"{run} was started with another recipe ({'; '.join(changed)}): "
-            "resume with the same options, or delete the folder to start anew"
-        )
+    _check_same(run, saved, recipe)
     try:
         epochs_done, seconds = int(metadata["epochs_done"]), float(metadata["seconds"])
         if not (1 <= epochs_done <= recipe.epochs and 0 <= seconds < math.inf):
@@ -99,6 +118,62 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         raise errors.TrainingError(
             f"{run / CHECKPOINT} is damaged, or not of this version of rrzoo ({first:.200}): delete {run} to start anew"
         ) from None
+
+
+def load_within(run: Path, step: TrainStep, epoch: int) -> tuple[int, dict[str, float], float] | None:
+    """Go on within an epoch, if there is a checkpoint of it; return what `save_within` was told, else None.
+
+    Raises:
+        errors.TrainingError: it can't be read, or is of another recipe or another version of rrzoo.
+    """
+    path, recipe = run / WITHIN, step.task.recipe
+    if not path.exists():
+        return None
+    remedy = f"delete {path} to go on from the last whole epoch"
+    try:
+        saved, metadata, tensors = read(path)
+    except errors.TrainingError as problem:
+        raise errors.TrainingError(f"{problem}: {remedy}") from None
+    _check_same(run, saved, recipe)
+    try:
+        if int(metadata["epochs_done"]) != epoch:
+            return None
+        steps_done, seconds = int(metadata["steps_done"]), float(metadata["seconds"])
+        totals = {name: float(total) for name, total in _with_prefix("total.", tensors).items()}
+        if not (steps_done >= 1 and 0 <= seconds < math.inf and "loss" in totals):
+            raise ValueError(f"{steps_done} steps in {seconds} seconds are done")
+        if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise ValueError(f"{strange[0]} holds values that are not finite")
+        step.load_state(_with_prefix("learner.", tensors), _with_prefix("optimizer.", tensors))
+        return steps_done, totals, seconds
+    except (KeyError, RuntimeError, TypeError, ValueError) as problem:
+        first = str(problem).splitlines()[-1].strip()
+        raise errors.TrainingError(
+            f"{path} is damaged, or of another version of rrzoo ({first:.200}): {remedy}"
+        ) from None
+
+
+def _write(
+    path: Path, step: TrainStep, metadata: dict[str, str], tensors: Mapping[str, Tensor] = MappingProxyType({})
+) -> None:
+    learner, optimizer = step.state()
+    every = {f"learner.{name}": value for name, value in learner.items()} | dict(tensors)
+    every |= {f"optimizer.{name}": value for name, value in optimizer.items()}
+    recipe = {"recipe": json.dumps(dataclasses.asdict(step.task.recipe))}
+    save_file({name: tensor.cpu().contiguous() for name, tensor in every.items()}, path, recipe | metadata)
+
+
+def _check_same(run: Path, saved: Recipe, recipe: Recipe) -> None:
+    if saved != recipe:
+        changed = [
+            f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"
+            for field in dataclasses.fields(recipe)
+            if getattr(saved, field.name) != getattr(recipe, field.name)
+        ]
+        raise errors.TrainingError(
+            f"{run} was started with another recipe ({'; '.join(changed)}): "
+            "resume with the same options, or delete the folder to start anew"
+        )
 
 
 def _keep_before(run: Path) -> None:

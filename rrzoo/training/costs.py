@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rrzoo import backbones, pretext
+from rrzoo import backbones, errors, pretext, ranks
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
@@ -116,3 +116,14 @@ def that_fits(
         else:
             return None
     return views, images
+
+
+def no_room(step: TrainStep) -> errors.TrainingError:
+    """Say what would fit into the device's memory."""
+    recipe, device = step.task.recipe, step.device
+    _, memory = torch.cuda.mem_get_info(device.where) if device.where.type == "cuda" else (0, 0)
+    fits = that_fits(recipe, step.dataset, memory, device.bfloat16, ranks.this().count)
+    remedy = "choose another device" if fits is None else "try --views {} --batch-size {}".format(*fits)
+    return errors.TrainingError(
+        f"{device.name} has no room for {recipe.views} views of {recipe.batch_size} images a step: {remedy}"
+    )

@@ -20,6 +20,7 @@ from rrzoo.devices import Device
 from rrzoo.training import checkpoint, costs
 from rrzoo.training.run_log import log
 from rrzoo.training.step import TrainStep, learning_rate
+from rrzoo.training.within import Clock, go_on
 
 COMPILES = 5  # s that a first step takes at least where it compiles
 WATCH = 16  # steps between two looks at the loss on a GPU, which has to finish its work for each
@@ -53,9 +54,9 @@ def pretrain(
     """Train a backbone, and what its pretext task adds to it, on images without labels (but for full supervision).
 
     Each step takes M images, shows K views of each to the backbone and follows the task's loss. A checkpoint is written
-    into `run` after every epoch. A resumed run ends with the same weights as an uninterrupted one: order, views and
-    learning rate depend on (seed, epoch, step) alone; so does one on another device, or another number of ranks, up to
-    rounding.
+    into `run` after every epoch, and within a long one every ten minutes. A resumed run ends with the same weights as
+    an uninterrupted one: order, views and learning rate depend on (seed, epoch, step) alone; so does one on another
+    device, or another number of ranks, up to rounding.
 
     Several ranks, see `rrzoo.ranks`, share each batch. All return what was learnt; the first alone writes.
 
@@ -88,11 +89,7 @@ def pretrain(
         task = pretext.create(recipe, backbone, dataset)
     step = TrainStep(task, dataset, device=device)
     epochs_done, seconds_before = _start(run, step, resume)
-    started = time.perf_counter()
-
-    def seconds() -> float:
-        return seconds_before + time.perf_counter() - started
-
+    clock = Clock(seconds_before)
     images = len(dataset) // recipe.batch_size * recipe.batch_size  # an epoch; the rest waits for another's order
     task.train()
     with tqdm(
@@ -105,16 +102,16 @@ def pretrain(
         disable=not ranks.this().first,
     ) as bar:
         for epoch in range(epochs_done, recipe.epochs):
-            if ranks.say_from_first(bool(epoch and seconds() * (epoch + 1) / epoch > 60 * minutes)):
+            if ranks.say_from_first(bool(epoch and clock.seconds * (epoch + 1) / epoch > 60 * minutes)):
                 break
-            record = _train_epoch(step, epoch, run, bar)
-            epochs_done, taken = epoch + 1, seconds()
+            record = _train_epoch(step, epoch, run, bar, clock)
+            epochs_done, taken = epoch + 1, clock.seconds
             if ranks.this().first:
                 log(run, event="epoch", epoch=epochs_done, **record, seconds=round(taken, 1))
                 checkpoint.save(run, step, epochs_done, taken)
     task.eval().to("cpu")
     views_seen = epochs_done * images * recipe.views
-    taken = seconds() / 60
+    taken = clock.seconds / 60
     arithmetic, gpu = step.arithmetic, _gpu(step)
     return Pretrained(backbone, task.relation_head, len(dataset), epochs_done, views_seen, taken, arithmetic, gpu=gpu)
 
@@ -125,25 +122,28 @@ def _gpu(step: TrainStep) -> str:
     return "" if step.device.is_cpu else f"{count} x {step.device.name}" if count > 1 else step.device.name
 
 
-def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str, float]:
+def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm, clock: Clock) -> dict[str, float]:
     """Take the steps of one epoch; return what the log says of it: mean loss and metrics, and the pace."""
     task, recipe = step.task, step.task.recipe
     steps = len(step.dataset) // recipe.batch_size
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(step.dataset))
     begun = time.perf_counter()
     task.start_epoch(epoch, step.dataset)
+    done, totals = go_on(step, epoch, run, clock)
+    if done and not bar.disable:  # what was done before is no speed of this process
+        bar.initial += done * recipe.batch_size
+        bar.n += done * recipe.batch_size
     watch = 1 if step.device.is_cpu else WATCH
-    totals: dict[str, Tensor] = {}  # of loss and metrics, where they were computed until the log asks for them
     # not sorted: neighbours in the batch make pairs
     batches = np.split(order[: steps * recipe.batch_size], steps)
-    for number, indices in enumerate(batches):
+    for number, indices in enumerate(batches[done:], done):
         following = batches[number + 1] if number + 1 < steps else None
         step.optimizer.learning_rate = learning_rate(recipe, (epoch + number / steps) / recipe.epochs)
         try:
             first = step.view_buffer is None  # nothing was shown yet
             loss, metrics = _first_step(step, epoch, indices, run, bar) if first else step(epoch, indices, following)
         except torch.OutOfMemoryError:
-            raise _no_room(step) from None
+            raise costs.no_room(step) from None
         for name, value in {"loss": loss, **metrics}.items():
             totals[name] = value.to(step.device.exact) if name not in totals else totals[name] + value
         bar.update(recipe.batch_size)
@@ -156,7 +156,9 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str,
                 f"(it is {recipe.learning_rate}) and start anew"
             )
         bar.set_postfix_str(f"epoch {epoch + 1}/{recipe.epochs}, loss {mean_loss:.4f}", refresh=False)
-    images_per_second = steps * recipe.batch_size / (time.perf_counter() - begun)
+        if ranks.this().first and number + 1 < steps and clock.is_time():
+            checkpoint.save_within(run, step, epoch, number + 1, totals, clock.seconds)
+    images_per_second = (steps - done) * recipe.batch_size / (time.perf_counter() - begun)
     means = {name: total.item() / steps for name, total in totals.items()}
     return {
         "loss": round(means.pop("loss"), 6),
@@ -164,17 +166,6 @@ def _train_epoch(step: TrainStep, epoch: int, run: Path, bar: tqdm) -> dict[str,
         "images_per_second": round(images_per_second, 1),
         "views_per_second": round(images_per_second * recipe.views, 1),
     }
-
-
-def _no_room(step: TrainStep) -> errors.TrainingError:
-    """Say what would fit into the device's memory."""
-    recipe, device = step.task.recipe, step.device
-    _, memory = torch.cuda.mem_get_info(device.where) if device.where.type == "cuda" else (0, 0)
-    fits = costs.that_fits(recipe, step.dataset, memory, device.bfloat16, ranks.this().count)
-    remedy = "choose another device" if fits is None else "try --views {} --batch-size {}".format(*fits)
-    return errors.TrainingError(
-        f"{device.name} has no room for {recipe.views} views of {recipe.batch_size} images a step: {remedy}"
-    )
 
 
 def _first_step(
@@ -209,12 +200,12 @@ def _start(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
 def _open(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
     """Make the folder of a run, or read its checkpoint; return what `_start` does."""
     recipe, dataset = step.task.recipe, step.dataset
-    saved = run / checkpoint.CHECKPOINT
-    if saved.exists() and not resume:
+    there = checkpoint.is_in(run)
+    if there and not resume:
         raise errors.TrainingError(
             f"{run} holds an unfinished run: go on with --resume, or delete the folder to start anew"
         )
-    if resume and not saved.exists():
+    if resume and not there:
         raise errors.TrainingError(f"{run} holds no checkpoint to resume: start without --resume")
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -222,7 +213,7 @@ def _open(run: Path, step: TrainStep, resume: bool) -> tuple[int, float]:
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be made ({problem.strerror}): choose another folder") from None
     epochs_done, seconds = 0, 0.0
-    if resume:
+    if (run / checkpoint.CHECKPOINT).exists():
         epochs_done, seconds = checkpoint.load(run, step)
     log(
         run,

@@ -9,7 +9,7 @@ import torch
 from test_ranks import dataset, recipe
 
 from rrzoo import backbones, errors, pretext, training
-from rrzoo.training import costs, loop
+from rrzoo.training import costs
 
 
 def test_the_work_of_conv4_is_its_definition() -> None:
@@ -70,7 +70,7 @@ def test_no_room_on_the_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(training.TrainStep, "__call__", no_room)
-    monkeypatch.setattr(loop.costs, "that_fits", lambda *given: (2, 8))
+    monkeypatch.setattr(costs, "that_fits", lambda *given: (2, 8))
     with pytest.raises(
         errors.TrainingError, match="the CPU has no room for 3 views of 16 images a step: try --views 2 --batch-size 8"
     ):

@@ -27,7 +27,7 @@ from rrzoo.kernels import conv4
 from rrzoo.optimisers import OPTIMISERS, Adam
 from rrzoo.recipes import RECIPES
 from rrzoo.store import card
-from rrzoo.training import Pretrained, checkpoint, run_log
+from rrzoo.training import Pretrained, checkpoint, run_log, within
 from rrzoo.training.step import learning_rate
 
 RECIPE = Recipe("conv4", "none", 16, views=3, batch_size=8, epochs=4, loss="bce", learning_rate=3e-3, decay_start=0.5)
@@ -96,6 +96,56 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     parts = weights(training.pretrain(recipe, dataset, tmp_path / "parts", resume=True))
     assert [record["epochs_done"] for record in lines(tmp_path / "parts", "resume")] == [2]
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_a_run_that_stops_within_an_epoch_goes_on_there(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, and the log as well, wherever it stops; a stale checkpoint is none."""
+    monkeypatch.setattr(within, "EVERY", 0)
+    dataset = replace(dataset, images=np.tile(dataset.images, (3, 1, 1, 1))[:120], labels=None)
+    # which begins an epoch with what its weights are then; four steps
+    recipe = replace(RECIPE, epochs=2, pretext="deepcluster", views=2, batch_size=28)
+    whole = training.pretrain(recipe, dataset, tmp_path / "whole").backbone.state_dict()
+    step = Adam.step
+    for stop, left in ((3, 6), (7, 2)):  # in the first epoch, and the second; 8 steps in all
+        run, calls = tmp_path / str(stop), 0
+
+        def crash(optimizer: Adam, stop: int = stop) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == stop:
+                raise KeyboardInterrupt
+            step(optimizer)
+
+        monkeypatch.setattr(Adam, "step", crash)
+        with pytest.raises(KeyboardInterrupt):
+            training.pretrain(recipe, dataset, run)
+        assert (run / checkpoint.WITHIN).exists()
+        calls = stop
+        parts = training.pretrain(recipe, dataset, run, resume=True).backbone.state_dict()
+        assert calls == stop + left
+        monkeypatch.setattr(Adam, "step", step)
+        assert all(torch.equal(whole[name], parts[name]) for name in whole)
+        expected, found = (lines(place, "epoch") for place in (tmp_path / "whole", run))
+        assert [record["loss"] for record in found] == [record["loss"] for record in expected]
+        assert not (run / checkpoint.WITHIN).exists()
+
+
+def test_a_checkpoint_within_an_epoch_that_is_damaged(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(within, "EVERY", 0)
+    monkeypatch.setattr(checkpoint, "save", lambda *given: None)
+    training.pretrain(replace(RECIPE, epochs=1), dataset, tmp_path)
+    with pytest.raises(errors.TrainingError, match="holds an unfinished run"):
+        training.pretrain(replace(RECIPE, epochs=1), dataset, tmp_path)
+    with pytest.raises(errors.TrainingError, match=r"another recipe \(epochs was 1, is 2\)"):
+        training.pretrain(replace(RECIPE, epochs=2), dataset, tmp_path, resume=True)
+    path = tmp_path / checkpoint.WITHIN
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(errors.TrainingError, match=r"can't be read .*: delete .* to go on from the last whole epoch"):
+        training.pretrain(replace(RECIPE, epochs=1), dataset, tmp_path, resume=True)
 
 
 def test_the_log_holds_the_whole_configuration(dataset: Dataset, tmp_path: Path) -> None:

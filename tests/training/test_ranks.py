@@ -160,7 +160,7 @@ def test_all_ranks_end_when_one_is_lost(signal_sent: signal.Signals, tmp_path: P
     assert outcomes.pop(2).status in (-signal.SIGKILL, -signal.SIGTERM)
     for outcome in outcomes:
         assert outcome.status == 2
-        assert "lost the others" in outcome.said.splitlines()[-1]
+        assert "lost the others" in outcome.said
     step = training.TrainStep(
         pretext.create(recipe("relation", epochs=500), backbones.create("conv4"), dataset()), dataset()
     )
@@ -182,6 +182,31 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     assert [line["ranks"] for line in lines if line["event"] in ("start", "resume")] == [2, 4]
     assert lines[-1]["loss"] == pytest.approx(one["loss"], abs=2e-3)
     assert whole.epochs_done == lines[-1]["epoch"] == 2
+
+
+@pytest.mark.slow
+def test_ranks_go_on_within_an_epoch(tmp_path: Path) -> None:
+    """As many as before learn the same, bit for bit."""
+    stops = """
+from rrzoo.optimisers import Adam
+from rrzoo.training import within
+within.EVERY, calls, step = 0, [], Adam.step
+def stop(optimizer):
+    calls.append(0)
+    if len(calls) == 9:  # the third step of the second epoch
+        raise SystemExit(7)
+    step(optimizer)
+Adam.step = stop
+"""
+    whole = ranks_harness.wait(train(2, tmp_path / "whole"), 300)
+    stopped = ranks_harness.start(2, stops + TRAIN, 2, tmp_path / "parts", 2, "start", {})
+    assert 7 in [outcome.status for outcome in ranks_harness.wait(stopped, 300)]  # the other may lose it before
+    assert (tmp_path / "parts" / checkpoint.WITHIN).exists()
+    parts = ranks_harness.wait(train(2, tmp_path / "parts", resume=True), 300)
+    sums = {outcome.said.splitlines()[-1] for outcome in [*whole, *parts]}
+    assert len(sums) == 1, sums
+    one, other = (log_of(tmp_path / run)[-1] for run in ("whole", "parts"))
+    assert one["loss"] == other["loss"]
 
 
 @pytest.mark.slow

@@ -77,7 +77,8 @@ def in_one_line(address: str, done: str) -> Iterator[None]:
     except errors.RRZooError:
         raise
     except PROBLEMS as problem:
-        raise errors.GalleryError(f"{address} can't be {done}: {_reason(problem)}; what is there is kept") from None
+        kept = "; what is there is kept, and the same command goes on from it" if done == "written" else ""
+        raise errors.GalleryError(f"{address} can't be {done}: {_reason(problem)}{kept}") from None
 
 
 def _reason(problem: BaseException) -> str:

@@ -74,7 +74,9 @@ def build(default: str, load: Callable[[str], tuple[Model, Gallery]]) -> gr.Bloc
     space = os.environ.get("SPACE_ID")  # where the page runs as a Space of the Hub, that has the code
     code = f"https://huggingface.co/spaces/{space}/tree/main" if space else ""
     figures, class_names = example_pictures()
-    with gradio_patches.no_app_yet(), gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600)) as page:
+    with gradio_patches.no_app_yet():
+        page = gr.Blocks(title=preview.TITLE, delete_cache=(600, 3600))
+    with gradio_patches.no_app_yet(), page:
         add_endpoints(page, get_model, default)
         with gr.Row(elem_id="top"):
             with gr.Column(scale=3, min_width=320):

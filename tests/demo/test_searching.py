@@ -1,9 +1,11 @@
 """The tab Search in a browser: pictures pasted, added and kept away from, links, two models, and a closer look."""
 
 import base64
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from visiting import captions, choose, open_options, remove_picture, settled, tab, upload
@@ -118,6 +120,19 @@ def test_classify_by_two_models(page: Page, server: str) -> None:
     expect(page.locator("#classify-theirs")).to_contain_text(OTHER_MODEL)
     page.locator("#classify-examples button").nth(3).click()
     expect(captions(page.locator("#other-neighbours")).first).to_be_visible()
+
+
+def test_the_map_shows_where_the_query_falls(page: Page, figures: list[Path]) -> None:
+    page.locator("#map-search").click()
+    drawn = page.frame_locator("#search-map iframe.map")
+    expect(drawn.locator("#said")).to_contain_text("500 pictures")
+    expect(drawn.get_by_text("Map of 500 of 1,000 pictures, as conv4-cifar10 sees them").first).to_be_visible()
+    data = json.loads(drawn.locator("#data").text_content() or "")
+    nearest = np.argsort(np.linalg.norm(np.reshape(data["places"], (-1, 2)) - data["query"], axis=1))[:8]
+    shown = [data["classes"][data["labels"][number]] for number in nearest]
+    assert sum(label in ("truck", "car") for label in shown) >= 4  # the page opens with a truck
+    remove_picture(page, "query")
+    expect(page.locator("#search-map iframe")).to_have_count(0)
 
 
 def test_choosing_a_model_keeps_what_was_uploaded_and_closes_tabs_that_it_can_do_nothing_in(

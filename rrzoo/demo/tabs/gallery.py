@@ -1,6 +1,5 @@
 """The tab Your gallery: pictures of the visitor's own."""
 
-import html
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from rrzoo.demo import drawing, relating, uploads
 from rrzoo.demo.components import clickable, clicked_index, errors_as_toasts, files_input
 from rrzoo.demo.context import HITS
 from rrzoo.demo.filling import zipped
+from rrzoo.demo.tabs import mapping
 from rrzoo.demo.tabs.dropping import QUIET, Own
 from rrzoo.gallery import IN_MEMORY, Gallery
 from rrzoo.gallery.map import lay_out
@@ -24,7 +24,6 @@ GONE = "your pictures are not in memory (any more): drop them again"
 PAGE = 48  # pictures that are shown at once
 NAME = "my-gallery"  # of what is downloaded
 NO_PAGE, RESULTS = -1, -2  # in place of a page of all pictures: something else, or what a search found
-NEAREST = 5  # pictures of a search in whose middle its query falls on the map
 
 View = tuple[str, str, list[int], int, Any, Any, Any]  # message, drawing, rows, page, and which buttons there are
 
@@ -109,9 +108,9 @@ def gallery_tab(own: Own) -> gr.Tab:
     def draw_map(rows: list[int], page: int, model_name: str, request: gr.Request) -> View:
         gallery = require(model_name, request)
         layout = lay_out(gallery)
-        query = layout.of_query(rows[:NEAREST]) if page == RESULTS else None
-        drawn = html.escape(map_page.page(gallery, layout, f"Map of {len(gallery)} pictures", query))
-        frame = f'<iframe class="map" title="Map of your pictures" sandbox="allow-scripts" srcdoc="{drawn}"></iframe>'
+        query = layout.of_query(rows[: mapping.NEAREST]) if page == RESULTS else None
+        drawn = map_page.page(gallery, layout, f"Map of {len(gallery)} pictures", query)
+        frame = mapping.frame(drawn, "Map of your pictures")
         cross = " The cross is the picture that you searched with." if query else ""
         return view(f"Pictures that are alike lie near each other.{cross}", frame, rows, page, gallery)
 

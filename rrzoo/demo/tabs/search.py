@@ -22,6 +22,7 @@ from rrzoo.demo.components import (
 )
 from rrzoo.demo.context import Context
 from rrzoo.demo.query import HITS, MOST_HITS, Options, Picked, Query, read
+from rrzoo.demo.tabs import mapping
 from rrzoo.demo.tabs.picking import ADD, AVOID, COMPARE, SEARCH_WITH_IT, Picking, strip
 
 HINT = "Drop a picture, paste one (Ctrl+V), or click an example, to see what is most like it."
@@ -130,6 +131,10 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
         sent = opening.picture, False
         return tuple(search(sent, opening.key, [], [], HITS, False, "", 0.0, False, context.default, ""))
 
+    def draw_map(sent: Sent | Refusal | None, origin: str, more: list[Picked], model_name: str) -> str:
+        usable = None if isinstance(sent, Refusal) else sent
+        return mapping.draw(context, [*picked(usable, origin), *more], model_name)
+
     def open_page(request: gr.Request) -> Any:
         """Search for what the page opens with, and offer what there is, unless the address asks for something else."""
         if request.query_params.get("picture") or request.query_params.get("model") in names - {context.default}:
@@ -163,6 +168,8 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
                     other_summary = gr.Markdown()
                     other_found = clickable("", "other-hits")
             link = drawing_html(start[4], "link")
+            mapper = gr.Button("Map of what is searched", size="sm", elem_id="map-search")
+            drawn_map = drawing_html("", "search-map")
             with gr.Accordion("Options", open=False, elem_id="options"):
                 mode = gr.Radio(
                     [SEARCH_WITH_IT, ADD, AVOID, COMPARE], value=SEARCH_WITH_IT, label="A click on a picture"
@@ -205,6 +212,16 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     model_choice.change(errors_as_toasts(offer), [model_choice, label], [rerank, label], **quiet)
     page.load(errors_as_toasts(open_link), None, [*asked, other], **quiet)
+    mapper.click(
+        errors_as_toasts(draw_map),
+        [query, origin, more, model_choice],
+        drawn_map,
+        api_visibility="private",
+        concurrency_limit=1,
+        concurrency_id="maps",
+        show_progress_on=mapper,
+    )
+    gr.on([query.change, more.change, model_choice.change], lambda: "", None, drawn_map, **quiet)  # of another query
     if later:
         opened: dict[str, Any] = {"api_visibility": "private", "show_progress_on": [found]}
         page.load(errors_as_toasts(open_page), None, [*answers, rerank, label], **opened)

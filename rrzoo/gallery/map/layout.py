@@ -49,8 +49,8 @@ class Layout:
         return float(x), float(y)
 
 
-def lay_out(gallery: Gallery, seed: int = 0) -> Layout:
-    """Lay a gallery out; of more than 100,000 pictures so many are drawn at random. One seed gives one map.
+def lay_out(gallery: Gallery, seed: int = 0, most: int = MOST) -> Layout:
+    """Lay a gallery out; of more than `most` pictures so many are drawn at random. One seed gives one map.
 
     Raises:
         errors.ArgumentError: PaCMAP is not installed, and there are more than 500 pictures.
@@ -58,7 +58,7 @@ def lay_out(gallery: Gallery, seed: int = 0) -> Layout:
     """
     if len(gallery) < LEAST:
         raise errors.GalleryError(f"{len(gallery)} pictures are too few for a map: at least {LEAST} are needed")
-    rows = np.sort(np.random.default_rng(seed).permutation(len(gallery))[:MOST])
+    rows = np.sort(np.random.default_rng(seed).permutation(len(gallery))[:most])
     unit = gallery.unit()[rows]
     places = tsne.positions(unit, seed) if len(rows) <= FEW else _by_pacmap(unit, seed)
     low, high = places.min(0), places.max(0)

@@ -99,8 +99,8 @@ def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery | Non
     arguments = options.strict, options.exclude
     if options.store:
         with image_bar("indexing") as bar:
-            gallery = stores.index_folder(model, options.source, options.store, resumer(bar), *arguments)
-        return gallery, options.store, None, bar
+            stored = stores.index_folder(model, options.source, options.store, resumer(bar), *arguments)
+        return stored, options.store, None, bar
     name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:
@@ -120,8 +120,8 @@ def _of_dataset(model: Model, options: argparse.Namespace) -> tuple[Gallery | No
     name = f"{options.source}-{options.split}" if options.split else options.source
     if options.store:
         with image_bar("indexing") as bar:
-            gallery = stores.index_datasets(model, sources, options.store, resumer(bar), options.strict)
-        return gallery, options.store, None, bar
+            stored = stores.index_datasets(model, sources, options.store, resumer(bar), options.strict)
+        return stored, options.store, None, bar
     name = shelf.name_for_dataset(zoo.gallery_folder(options.model, ""), name)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:

@@ -64,7 +64,7 @@ def find(
         progress: called with pairs done and pairs in all.
     """
     groups = group(comparison, threshold, same, progress)
-    found = []
+    found: list[CopyGroup] = []
     for rows in groups.listed():
         copies = [
             Copy(

@@ -131,6 +131,13 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
         sent = opening.picture, False
         return tuple(search(sent, opening.key, [], [], HITS, False, "", 0.0, False, context.default, ""))
 
+    def warm_up() -> None:
+        try:
+            first()
+        except RuntimeError:
+            if threading.main_thread().is_alive():  # else the server was told to stop, and Python starts nothing more
+                raise
+
     def draw_map(sent: Sent | Refusal | None, origin: str, more: list[Picked], model_name: str) -> str:
         usable = None if isinstance(sent, Refusal) else sent
         return mapping.draw(context, [*picked(usable, origin), *more], model_name)
@@ -225,7 +232,7 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
     if later:
         opened: dict[str, Any] = {"api_visibility": "private", "show_progress_on": [found]}
         page.load(errors_as_toasts(open_page), None, [*answers, rerank, label], **opened)
-        threading.Thread(target=first).start()  # so that the first visitor waits the less
+        threading.Thread(target=warm_up).start()  # so that the first visitor waits the less
     picking.wire(query, origin, more, avoided, selection, comparison, mode, model_choice)
     picking.of_grid(found, keys, model_choice)
     picking.of_grid(other_found, other_keys, other)

@@ -22,14 +22,18 @@ READY = {  # what a tab shows once it is there
 
 
 def serious(page: Page) -> list[str]:
-    """Return what axe-core finds that is serious or critical."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {node['html'][:200]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
+    """Return what axe-core finds that is serious or critical, and stays so once the page has come to rest."""
+    for _ in range(5):
+        found = [
+            f"{one['id']}: {node['html'][:200]}"
+            for one in Axe().run(page).response["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+        if not found:
+            break
+        page.wait_for_timeout(1000)
+    return found
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

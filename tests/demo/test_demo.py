@@ -1,9 +1,9 @@
 """The demo as a program and an operator meet it: real HTTP, and the command line."""
 
 import base64
-import importlib.util
 import io
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,11 +86,7 @@ def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(
-            ["--mcp"],
-            "--mcp needs the package mcp: pip install 'rrzoo[mcp]'",
-            marks=pytest.mark.skipif(importlib.util.find_spec("mcp") is not None, reason="it is installed"),
-        ),
+        (["--mcp"], "--mcp needs the package mcp: pip install 'rrzoo[mcp]'"),
         (["--model", "conv4-cifar"], "did you mean conv4-cifar10"),
         (["--gallery", "."], "holds no images"),
         (["--gallery", "nowhere", "--model", "conv4-cifar10"], "no gallery 'nowhere' of conv4-cifar10 is at hand"),
@@ -98,8 +94,9 @@ def test_program_gets_the_same_sentence(client: Client, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_arguments_are_one_line_with_status_2(
-    run_command: Callable[..., Outcome], arguments: list[str], message: str
+    run_command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)  # as where it is not installed
     status, _, err = run_command("demo", *arguments)
     assert status == 2
     (line,) = err.splitlines()

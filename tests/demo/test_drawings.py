@@ -91,7 +91,7 @@ def test_a_broken_model_has_a_row_of_its_own() -> None:
     broken = about.zoo.zoo_root() / "conv4-broken"
     broken.mkdir(parents=True)
     (broken / "config.json").write_text("<no JSON>")
-    table, names = about.models_table("conv4-cifar10")
+    table, names = about.models_table(about.zoo.groups(), "conv4-cifar10")
     assert names.index("conv4-broken") == int(re.search(r'data-index="(\d+)">conv4-broken', table)[1])
     assert "can&#x27;t be read" in table
     assert "<no JSON>" not in table

@@ -26,8 +26,8 @@ def settled(labels: Locator) -> list[str]:
 def load(page: Page, address: str, shown: Locator) -> None:
     """Open an address and wait for what it shows; open it anew where that does not come in 15 s.
 
-    Gradio ends a page's stream of answers when no call of it is left. A call that is made in that very moment may go
-    unanswered, about once in some hundred loads; a visitor, too, loads the page again then.
+    Once in some hundred loads a page's first call was never answered. Probably Gradio had just ended its stream of
+    answers, as it does when no call of a page is left. A visitor, too, loads the page again then.
     """
     page.goto(address)
     try:

@@ -119,7 +119,7 @@ def test_every_backend_is_in_the_table() -> None:
 def test_ties_go_by_id_whatever_else_is_asked(backend: Backend, random: np.random.Generator) -> None:
     numbers, features = with_many_ties(random)
     backend.add(numbers, features)
-    same = np.unique(features, axis=0, return_inverse=True)[1]
+    same = np.unique(features, axis=0, return_inverse=True)[1].ravel()  # NumPy 2.0 adds an axis
     several = np.flatnonzero(np.bincount(same)[same] > 1)
     for query in several[:3]:
         equals = np.sort(numbers[same == same[query]])

@@ -167,6 +167,16 @@ def test_a_folder_without_the_backbones_weights(tmp_path: Path, random: np.rando
     assert (again / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
 
 
+def draw_statistics(net: torch.nn.Module) -> None:
+    """Give BatchNorm statistics and weights that are unlike those that it begins with."""
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for value in (module.running_mean, module.bias):
+                value.data.normal_(0, 0.3)
+            for value in (module.running_var, module.weight):
+                value.data.uniform_(0.5, 1.5)
+
+
 @pytest.mark.parametrize("size", [224, 160, 97])
 def test_efficientnet_lite0_is_timms(size: int) -> None:
     """To the bit, with statistics unlike those of random weights; and its names, kinds and preparation are timm's."""
@@ -174,12 +184,7 @@ def test_efficientnet_lite0_is_timms(size: int) -> None:
 
     torch.manual_seed(0)
     ours, theirs = EfficientNetLite0().eval(), timm.create_model("tf_efficientnet_lite0").eval()
-    for module in theirs.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for value in (module.running_mean, module.bias):
-                value.data.normal_(0, 0.3)
-            for value in (module.running_var, module.weight):
-                value.data.uniform_(0.5, 1.5)
+    draw_statistics(theirs)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(2, 3, size, size).contiguous(memory_format=torch.channels_last)
@@ -254,12 +259,7 @@ def test_inference_folds_what_it_may(name: str, folds: bool) -> None:
     """With statistics unlike those of random weights; and a weight that changes is a weight that counts."""
     torch.manual_seed(0)
     backbone = BorrowedBackbone(f"timm:{name}")
-    for module in backbone.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for value in (module.running_mean, module.bias):
-                value.data.normal_(0, 0.3)
-            for value in (module.running_var, module.weight):
-                value.data.uniform_(0.5, 1.5)
+    draw_statistics(backbone)
     x = torch.randn(2, 3, 64, 64)
     x = x if folds else torch.randn(2, 3, 160, 160)
     plain = backbone(x)  # with gradients: as the layers are

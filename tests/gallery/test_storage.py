@@ -247,6 +247,7 @@ def tensor(name: str, change: Callable[[np.ndarray], np.ndarray | None]) -> Call
             tensors = load_file(folder / file)
             if name in tensors:
                 changed = change(tensors.pop(name).copy())
+                (folder / file).unlink()  # who has it open goes on reading what was there
                 save_file(tensors if changed is None else tensors | {name: changed}, folder / file)
                 manifest["files"][file] = files.sha256(folder / file)
         write_manifest(folder, manifest)

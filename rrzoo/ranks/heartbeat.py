@@ -65,14 +65,14 @@ class Heartbeat:
     def leave(self) -> None:
         """Stop, and tell the others that this rank needs them no more."""
         self.abandon()
-        for thread in self._threads:
-            thread.join(SILENCE * BEAT)
         with contextlib.suppress(RuntimeError):  # the store is gone
             self._store.set(str(self._rank), DONE.decode())
 
     def abandon(self) -> None:
         """Stop without a word: where this rank ends with an error, the others shall end, too."""
         self._left.set()
+        for thread in self._threads:  # one that still asks the store while Python ends would abort the process
+            thread.join(SILENCE * BEAT)
 
     def _beat(self) -> None:
         names, heard, count = [str(number) for number in self._others], dict[int, bytes](), 0

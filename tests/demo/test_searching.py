@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from visiting import captions, choose, open_options, remove_picture, settled, tab, upload
+from visiting import captions, choose, fill, open_options, remove_picture, settled, tab, upload
 
 from conftest import OTHER_MODEL
 
@@ -95,11 +95,10 @@ def test_an_address_that_names_nothing_gets_one_sentence(page: Page, server: str
 
 def test_only_what_is_close_and_a_closer_look(page: Page) -> None:
     open_options(page)
-    page.get_by_label("number input for Only pictures closer than").fill("100")
-    page.get_by_label("number input for Only pictures closer than").blur()
+    closer = page.get_by_label("number input for Only pictures closer than")
+    fill(closer, "100")
     expect(page.locator("#hits")).to_contain_text("No picture is that close")
-    page.get_by_label("number input for Only pictures closer than").fill("0")
-    page.get_by_label("number input for Only pictures closer than").blur()
+    fill(closer, "0")
     expect(captions(page.locator("#hits"))).to_have_count(12)
     look = page.locator("#hits button.closer").nth(3)
     look.focus()

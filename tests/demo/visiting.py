@@ -55,5 +55,16 @@ def choose(page: Page, elem_id: str, option: str) -> None:
     page.get_by_role("option", name=option).first.click()
 
 
+def fill(number: Locator, value: str) -> None:
+    """Write a number, until it stays: what an accordion holds is set to its first value a moment after it is drawn."""
+    for _ in range(10):
+        number.fill(value)
+        number.blur()
+        number.page.wait_for_timeout(500)
+        if number.input_value() == value:
+            return
+    raise AssertionError(f"{value} is written, and {number.input_value()} is what stays")
+
+
 def open_options(page: Page) -> None:
     page.locator("#options").get_by_role("button", name="Options").click()

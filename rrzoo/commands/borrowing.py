@@ -172,12 +172,9 @@ def pretrain(
         what was learnt, and the images, normalised as the backbone takes them.
 
     Raises:
-        errors.TrainingError: `resume`, where the backbone is frozen.
-        errors.ArgumentError: several ranks, there.
+        errors.ArgumentError: several ranks, where the backbone is frozen.
     """
     device = computing.device(options)
-    if resume and chosen.freeze == "all":
-        raise errors.TrainingError("a head on a frozen backbone learns in one go: start without --resume")
     if chosen.freeze == "all" and ranks.this().count > 1:
         raise errors.ArgumentError("a head on a frozen backbone learns in one process: start without torchrun")
     backbone, record = take(chosen, options.weights)
@@ -188,7 +185,7 @@ def pretrain(
     if chosen.freeze == "none":
         pretrained = training.pretrain(chosen, images, run, resume, options.minutes, backbone, device)
     else:
-        pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes, device)
+        pretrained, report = training.train_head(chosen, backbone, images, run, options.minutes, device, resume=resume)
         print(held_out(report))
     return dataclasses.replace(pretrained, borrowed=record), images
 

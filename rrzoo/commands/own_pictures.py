@@ -161,8 +161,6 @@ def recipe_of(options: argparse.Namespace, dataset: str, count: int) -> Recipe:
             chosen = dataclasses.replace(chosen, weights="package")
         size = BORROWED_SIZE if backbone == BORROWED else chosen.image_size
         chosen = dataclasses.replace(chosen, image_size=size, batch_size=min(64, max(16, count // 4)))
-        if options.resume and (options.freeze or chosen.freeze) == "all":
-            raise errors.TrainingError("a head on a frozen backbone learns in one go: start without --resume")
     else:
         chosen = own_pictures(backbone, dataset, count)
     given = {field: getattr(options, field) for field in ("epochs", "views", "batch_size", "seed")}

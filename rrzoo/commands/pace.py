@@ -11,22 +11,24 @@ from rrzoo.commands import borrowing, computing
 from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.datasets.mapped import Selection
-from rrzoo.training import checkpoint
+from rrzoo.training import checkpoint, kept_features
 
 SHARE = 0.95  # of the time that is planned for: a machine may be slower later on
+OF_FEATURES = 0.6  # of that, where a head learns from features: its epochs take the rest
 
 
 def that_fit(chosen: Recipe, images: Dataset, run: Path, options: argparse.Namespace) -> tuple[Recipe, Dataset]:
     """Return the recipe with as many epochs, and as many of the images, as fit into --minutes.
 
     The learning rate falls until the last epoch, so training that is cut off is worse than training that is shorter.
-    A resumed run has the epochs that it was started with.
+    A resumed run has the epochs, or the pictures, that it was started with.
     """
     seconds = SHARE * 60 * options.minutes
     if chosen.freeze == "all":
-        most = max(
-            training.LEAST, chosen.batch_size, int(seconds / borrowing.estimate(chosen, computing.device(options)))
-        )
+        if options.resume:
+            return chosen, some_of(images, kept_features.read(run).pictures)
+        of_picture = borrowing.estimate(chosen, computing.device(options))
+        most = max(training.LEAST, chosen.batch_size, int(OF_FEATURES * seconds / of_picture))
         return chosen, some_of(images, most)
     if options.resume:
         return dataclasses.replace(chosen, epochs=checkpoint.recipe_of(run).epochs), images

@@ -12,7 +12,7 @@ from rrzoo.commands import borrowing, computing, learning, own_pictures
 from rrzoo.commands.planning import costs_of, duration, estimate, images_of, substituted
 from rrzoo.config import Recipe
 from rrzoo.recipes import RECIPES, check, recipe
-from rrzoo.training import checkpoint
+from rrzoo.training import checkpoint, kept_features
 
 EPILOG = f"""{textwrap.fill(f"models: {', '.join(RECIPES)}", 118)}
 
@@ -99,7 +99,8 @@ def build_zoo(options: argparse.Namespace) -> None:
     left_out = []
     for name in names:
         try:
-            train(name, options, resume=checkpoint.is_in(root / ".runs" / name))
+            run = root / ".runs" / name
+            train(name, options, resume=checkpoint.is_in(run) or kept_features.is_in(run))
         except errors.RRZooError as problem:
             left_out.append(name)
             print(f"{name} is left out: {problem}\n", flush=True)

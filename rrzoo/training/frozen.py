@@ -8,6 +8,7 @@ the area under the ROC curve stops rising on them.
 
 import copy
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rrzoo import devices, environment, errors, recipes
 from rrzoo.backbones import Backbone
@@ -24,18 +25,18 @@ from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
 from rrzoo.optimisers import OPTIMISERS, Adam, Muon
 from rrzoo.relation import LOSSES, RelationHead
+from rrzoo.training import kept_features
 from rrzoo.training.frozen_features import Projection, projection, view_features
 from rrzoo.training.held_out import HeldOut, auc_same_image, cosine, measure
+from rrzoo.training.look_alikes import FAMILY, families, nearest
 from rrzoo.training.loop import Pretrained
 from rrzoo.training.run_log import log
 from rrzoo.training.step import learning_rate
 
 HELD_OUT = 0.1  # share of the pictures that the head never learns from
 MOST_HELD_OUT = 500  # of them that are measured on: every two make a pair
-FAMILY = 8  # a picture and its nearest neighbours
 PATIENCE = 5  # epochs without a rise before training ends
 TUNING = 1 / 15  # of the recipe's learning rate, for a head that goes on learning: of 1/3, 1/15 and 1/60 the best
-FEATURES = "features.npy"  # in the run's folder: float16 (K, N, D)
 LEAST = 20  # pictures, of which two are held out
 
 
@@ -48,6 +49,7 @@ def train_head(
     minutes: float = math.inf,
     device: Device = devices.CPU,
     initial: RelationHead | None = None,
+    resume: bool = False,
 ) -> tuple[Pretrained, HeldOut]:
     """Train a relation head on features of a backbone that stays as it is, on pictures without labels.
 
@@ -55,17 +57,20 @@ def train_head(
         recipe: of the model; `epochs` is the most there may be.
         backbone: with its weights.
         dataset: N pictures; its mean and std are what the backbone takes. Labels serve to report one figure only.
-        run: folder for log and features, made if it is not there; the features are removed at the end.
-        minutes: begin no epoch after this time.
+        run: folder for log and features, made if it is not there. The features stay there: whoever made a model of what
+            is returned removes them.
+        minutes: begin no epoch after this time, that before a stop included.
         device: that computes features, and the head. What is returned is on the CPU.
         initial: as for `fit_head`.
+        resume: go on with the features in `run`; the head begins anew. The head learnt is the same as without a stop.
 
     Returns:
         what was learnt, the head for features as the backbone yields them; and how well it does on held-out pictures.
 
     Raises:
         errors.ArgumentError: too few pictures.
-        errors.TrainingError: features or loss are not finite, or the folder can't be written.
+        errors.TrainingError: features or loss are not finite; the folder can't be written; features are there and
+            `resume` is not set, or the reverse; they are of another recipe, other pictures or weights.
     """
     recipes.check(recipe)
     if recipe.aggregation == "max":
@@ -76,20 +81,33 @@ def train_head(
         )
     started = time.perf_counter()
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        log(run, event="start", recipe=dataclasses.asdict(recipe), data=dataset.description, images=len(dataset))
-        features = view_features(recipe, backbone.to(device.where).eval(), dataset, run / FEATURES, device)
+        state = kept_features.begin(run, recipe, len(dataset), resume)
+        started -= state.seconds
+        log(
+            run,
+            event="resume" if resume else "start",
+            features_done=state.done,
+            recipe=dataclasses.asdict(recipe),
+            data=dataset.description,
+            images=len(dataset),
+        )
+        path, computing = run / kept_features.FEATURES, backbone.to(device.where).eval()
+        on_kept = functools.partial(_keep, state, run, started)
+        features = view_features(recipe, computing, dataset, path, device, state.done, on_kept)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be written ({problem}): make room, or choose another --zoo") from None
     backbone.to("cpu")
     log(run, event="features", seconds=round(time.perf_counter() - started, 1))
     head, epochs, report = fit_head(recipe, features, dataset.labels, run, started + 60 * minutes, device, initial)
-    (run / FEATURES).unlink()
     learnt_from = len(dataset) - _held_out(len(dataset))
     taken = (time.perf_counter() - started) / 60
     views_seen = epochs * learnt_from * recipe.views
     gpu = "" if device.is_cpu else device.name
     return Pretrained(backbone, head, learnt_from, epochs, views_seen, taken, gpu=gpu), report
+
+
+def _keep(state: kept_features.State, run: Path, started: float, done: int) -> None:
+    state.keep(run, done, time.perf_counter() - started)
 
 
 def fit_head(
@@ -208,30 +226,6 @@ def train_epoch(
         optimizer.step()
         total += loss.detach()  # nobody waits for it before the epoch's end
     return total
-
-
-def nearest(features: Tensor, count: int) -> np.ndarray:
-    """Return for each row (N, D) the numbers of its `count` nearest by cosine similarity, itself among them."""
-    unit = nn.functional.normalize(features, dim=1)
-    blocks = [(part @ unit.T).topk(min(count, len(unit)), dim=1).indices for part in torch.split(unit, 1024)]
-    found: np.ndarray = torch.cat(blocks).cpu().numpy()
-    return found
-
-
-def families(neighbours: np.ndarray, batch_size: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Return an epoch of batches of at most `batch_size` pictures: some, drawn at random, each with its neighbours.
-
-    As many batches as random ones of that size would be; every picture is drawn at most once, but may be the neighbour
-    of many.
-    """
-    count, family = neighbours.shape
-    seeds = max(1, batch_size // family)
-    drawn = random.permutation(count)
-    batches = []
-    for number in range(max(1, count // batch_size)):
-        chosen = drawn[number * seeds : (number + 1) * seeds]
-        batches.append(random.permutation(np.unique(neighbours[chosen])))
-    return [batch for batch in batches if len(batch) > 1]
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Features of pictures and of their views, computed once by a backbone that stays as it is; their main directions."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
 from rrzoo.images import limit_detail, to_square
+from rrzoo.training import kept_features
 
 DIRECTIONS = 256  # that a head learns from: with all of 1,280 it learns few pictures by heart
 FITTED = 4000  # pictures, at most, that the directions are found from
 PICTURES = 16  # whose views go through the backbone at once
+EVERY = 20.0  # s between two times that what is computed is brought to the disk
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,13 @@ def bytes_of(recipe: Recipe, backbone: Backbone, pictures: int) -> int:
 
 @torch.no_grad()
 def view_features(
-    recipe: Recipe, backbone: Backbone, dataset: Dataset, path: Path, device: Device = devices.CPU
+    recipe: Recipe,
+    backbone: Backbone,
+    dataset: Dataset,
+    path: Path,
+    device: Device = devices.CPU,
+    done: int = 0,
+    on_kept: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
     """Compute the features of the unaltered picture and of K - 1 views, float16 (K, N, D), into a mapped file.
 
@@ -51,17 +61,33 @@ def view_features(
         dataset: N pictures.
         path: of the file.
         device: that computes, in float32.
+        done: pictures whose features the file holds already; the last of them are computed again, and compared.
+        on_kept: told how many pictures' features are on the disk, every `EVERY` seconds and at the end.
 
     Raises:
-        errors.TrainingError: they are not finite.
+        errors.TrainingError: they are not finite; those in the file are of other pictures or weights.
     """
     count = len(dataset)
-    kept = np.lib.format.open_memmap(path, "w+", np.float16, (recipe.views, count, backbone.feature_size))
-    for start in tqdm(range(0, count, PICTURES), unit_scale=PICTURES, unit=" pictures", dynamic_ncols=True):
-        rows = np.arange(start, min(start + PICTURES, count))
-        kept[:, rows] = features_of(recipe, backbone, dataset, rows, device).half().cpu().numpy()
-        if not np.isfinite(kept[:, rows]).all():
-            raise errors.TrainingError(f"{recipe.backbone} yields features that are not finite: its weights are no use")
+    shape = recipe.views, count, backbone.feature_size
+    kept = kept_features.open_again(path, shape) if done else np.lib.format.open_memmap(path, "w+", np.float16, shape)
+    begin, brought = max(0, done - PICTURES), time.perf_counter()
+    with tqdm(total=count, initial=begin, unit=" pictures", dynamic_ncols=True) as bar:
+        for start in range(begin, count, PICTURES):
+            rows = np.arange(start, min(start + PICTURES, count))
+            computed = features_of(recipe, backbone, dataset, rows, device).half().cpu().numpy()
+            if not np.isfinite(computed).all():
+                raise errors.TrainingError(
+                    f"{recipe.backbone} yields features that are not finite: its weights are no use"
+                )
+            if done and start == begin:
+                there = min(PICTURES, done)
+                kept_features.check_same(kept[:, rows[:there]], computed[:, :there], path)
+            kept[:, rows] = computed
+            bar.update(len(rows))
+            if time.perf_counter() - brought > EVERY or rows[-1] + 1 == count:
+                kept.flush()  # type: ignore[attr-defined]  # of a memmap
+                on_kept(int(rows[-1]) + 1)
+                brought = time.perf_counter()
     found: np.ndarray = kept
     return found
 

@@ -16,10 +16,10 @@ from PIL import Image
 import rrzoo
 from conftest import REPOSITORY, Outcome, smooth_image
 from rrzoo import training, zoo
-from rrzoo.commands import own_pictures, pace
+from rrzoo.commands import borrowing, own_pictures, pace
 from rrzoo.store import evaluation_file
 from rrzoo.store.load import load
-from rrzoo.training import checkpoint
+from rrzoo.training import checkpoint, frozen_features, kept_features
 
 Run = Callable[..., Outcome]
 QUICK = ("--backbone", "conv4", "--epochs", "1", "--views", "2")
@@ -219,6 +219,37 @@ def test_a_resumed_run_has_the_epochs_it_was_started_with(
     assert all((one[name] == other[name]).all() for name in one)
     log = (tmp_path / "zoo" / "stopped" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in log if "epoch" in line].count("epoch") == 3
+
+
+def test_a_stopped_head_on_a_borrowed_backbone_goes_on(
+    tmp_path: Path, run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many pictures as it began with, however fast the machine is by now, and to the same head."""
+    fill(tmp_path / "photos", plain(60))
+    start = ("train", "--images", "photos", "--image-size", "64", "--views", "2", "--epochs", "2")
+    monkeypatch.setattr(borrowing, "estimate", lambda chosen, device: pace.SHARE * 600 * pace.OF_FEATURES / 40)
+    whole = run_command(*start, "--name", "whole")
+    assert whole.status == 0, whole.err
+    assert "of 48 pictures 40 are learnt from, drawn at random" in whole.out
+
+    def stop(state: kept_features.State, run: Path, done: int, seconds: float) -> None:
+        keep(state, run, done, seconds)
+        raise KeyboardInterrupt
+
+    keep = kept_features.State.keep
+    with monkeypatch.context() as patched:
+        patched.setattr(frozen_features, "EVERY", 0.0)
+        patched.setattr(kept_features.State, "keep", stop)
+        stopped = run_command(*start, "--name", "stopped")
+    assert stopped.status == 130
+    assert "--resume" in stopped.err
+    assert kept_features.read(tmp_path / "zoo" / ".runs" / "stopped").done == 16
+    monkeypatch.setattr(borrowing, "estimate", no_training)
+    resumed = run_command(*start, "--name", "stopped", "--resume")
+    assert resumed.status == 0, resumed.err
+    one, other = (load(tmp_path / "zoo" / name).state_dict() for name in ("whole", "stopped"))
+    assert all((one[name] == other[name]).all() for name in one)
+    assert not (tmp_path / "zoo" / ".runs" / "stopped").exists()
 
 
 def test_more_pictures_than_the_minutes_allow(

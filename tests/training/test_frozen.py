@@ -2,9 +2,11 @@
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.images import to_square
 from rrzoo.relation import RelationHead
-from rrzoo.training import bytes_of, frozen, frozen_features, held_out, run_log, train_head
+from rrzoo.training import bytes_of, frozen, frozen_features, held_out, kept_features, look_alikes, run_log, train_head
 
 RECIPE = Recipe("conv4", "clay10", 32, views=4, batch_size=32, epochs=8, loss="bce", learning_rate=3e-3)
 
@@ -33,12 +35,12 @@ def backbone() -> backbones.Backbone:
 
 def test_families_are_pictures_with_their_nearest(random: np.random.Generator) -> None:
     features = torch.randn(40, 6)
-    found = frozen.nearest(features, 4)
+    found = look_alikes.nearest(features, 4)
     for row, others in enumerate(found):
         cosine = torch.nn.functional.cosine_similarity(features[row : row + 1], features)
         assert set(others) == set(cosine.argsort(descending=True)[:4].tolist())
         assert others[0] == row
-    batches = frozen.families(found, 8, random)
+    batches = look_alikes.families(found, 8, random)
     assert len(batches) == 5
     for batch in batches:
         assert len(batch) == len(set(batch)) <= 8
@@ -122,7 +124,7 @@ def test_it_learns_and_repeats(figures: Dataset, backbone: backbones.Backbone, t
     assert 0.5 < report.cosine.auc_same_image < 1
     for one, other in zip(first.relation_head.parameters(), second.relation_head.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert [path.name for path in (tmp_path / "1").iterdir()] == ["log.jsonl"]
+    assert {path.name for path in (tmp_path / "1").iterdir()} == {"log.jsonl", "features.npy", "features.json"}
     events = [json.loads(line)["event"] for line in (tmp_path / "1" / "log.jsonl").read_text().splitlines()]
     assert events[:2] == ["start", "features"]
     assert events[-1] == "held out"
@@ -149,6 +151,77 @@ def test_a_head_that_goes_on_learning_is_never_worse_on_the_pictures_held_out(
     assert area >= anew
     assert last["start"] == "initial"
     assert all(torch.equal(one, other) for one, other in zip(first.parameters(), before.parameters(), strict=True))
+
+
+@pytest.fixture
+def stopped(
+    figures: Dataset, backbone: backbones.Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Path]:
+    """A run that was stopped while it computed features, after three times sixteen pictures."""
+
+    def stop() -> Path:
+        with monkeypatch.context() as patch:
+            calls: list[int] = []
+            computed = frozen_features.features_of
+
+            def features_of(*arguments: Any) -> torch.Tensor:
+                calls.append(0)
+                if len(calls) == 4:
+                    raise KeyboardInterrupt
+                return computed(*arguments)
+
+            patch.setattr(frozen_features, "EVERY", 0.0)
+            patch.setattr(frozen_features, "features_of", features_of)
+            with pytest.raises(KeyboardInterrupt):
+                train_head(RECIPE, backbone, figures, tmp_path / "run")
+        return tmp_path / "run"
+
+    return stop
+
+
+def test_it_goes_on_with_the_features_that_are_there(
+    figures: Dataset, backbone: backbones.Backbone, tmp_path: Path, stopped: Callable[[], Path]
+) -> None:
+    whole, _ = train_head(RECIPE, backbone, figures, tmp_path / "whole")
+    run = stopped()
+    assert kept_features.read(run).done == 48
+    with pytest.raises(errors.TrainingError, match="holds an unfinished run: go on with --resume"):
+        train_head(RECIPE, backbone, figures, run)
+    seen = mock.Mock(side_effect=frozen_features.features_of)
+    with mock.patch.object(frozen_features, "features_of", seen):
+        found, _ = train_head(RECIPE, backbone, figures, run, resume=True)
+    assert min(call.args[3][0] for call in seen.call_args_list) == 32  # the last ones are computed again
+    assert whole.relation_head is not None
+    assert found.relation_head is not None
+    for one, other in zip(whole.relation_head.parameters(), found.relation_head.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert [line["features_done"] for line in run_log.lines(run / run_log.LOG) if "features_done" in line] == [0, 48]
+
+
+def test_it_goes_on_with_nothing_else(
+    figures: Dataset, backbone: backbones.Backbone, tmp_path: Path, stopped: Callable[[], Path]
+) -> None:
+    with pytest.raises(errors.TrainingError, match="holds no features to go on with"):
+        train_head(RECIPE, backbone, figures, tmp_path / "none", resume=True)
+    run = stopped()
+
+    def refused(because: str, recipe: Recipe = RECIPE, pictures: Dataset = figures) -> None:
+        with pytest.raises(errors.TrainingError, match=because):
+            train_head(recipe, backbone, pictures, run, resume=True)
+
+    refused("another recipe", recipe=replace(RECIPE, seed=5))
+    fewer = replace(figures, images=figures.images[1:], labels=None)
+    refused(f"with {len(figures)} pictures and not {len(figures) - 1}", pictures=fewer)
+    refused("features of other pictures", pictures=replace(figures, images=figures.images[::-1], labels=None))
+    state = (run / kept_features.STATE).read_text()
+    for wrong in ("", "{}", state.replace('"done": 48', '"done": 4800'), state.replace('"done": 48', '"done": null')):
+        (run / kept_features.STATE).write_text(wrong)
+        refused("can't be read .*: delete .* to start anew")
+    (run / kept_features.STATE).write_text(state)
+    np.save(run / kept_features.FEATURES, np.zeros((4, 8, 64), np.float16))
+    refused(r"holds float16 \(4, 8, 64\) in place of")
+    (run / kept_features.FEATURES).write_bytes(b"cut")
+    refused("can't be read")
 
 
 def test_too_few_pictures(figures: Dataset, backbone: backbones.Backbone, tmp_path: Path) -> None:

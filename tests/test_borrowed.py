@@ -71,7 +71,7 @@ def test_timm_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     import timm
 
     monkeypatch.setattr(timm, "__version__", "0.6.13")
-    with pytest.raises(errors.ArgumentError, match=r"timm 0\.6\.13 is installed, 1\.0\.9 or newer is needed"):
+    with pytest.raises(errors.ArgumentError, match=r"timm 0\.6\.13 is installed, 1\.0\.22 or newer is needed"):
         backbones.create("timm:test_vit")
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "timm" else find(name, *rest))

@@ -80,7 +80,7 @@ def test_a_library_has_one_user(library: str, users: set[str]) -> None:
 
 def test_one_file_names_timm() -> None:
     users = [path for path in modules()["backbones"] if any(i.split(".")[0] == "timm" for i in imports(path))]
-    assert users == [PACKAGE / "backbones" / "borrowed.py"]
+    assert users == [PACKAGE / "backbones" / "timm_names.py"]
 
 
 @pytest.mark.parametrize(("library", "file"), [("faiss", "faiss_index.py"), ("lancedb", "lance_connection.py")])

@@ -4,16 +4,9 @@ from collections.abc import Callable
 
 from rrzoo import errors
 from rrzoo.backbones.backbone import SMALLEST_INPUT, Backbone
-from rrzoo.backbones.borrowed import (
-    PREFIX,
-    TORCHVISION,
-    BorrowedBackbone,
-    Preparation,
-    is_borrowed,
-    of_torchvision,
-    preparation,
-)
+from rrzoo.backbones.borrowed import BorrowedBackbone
 from rrzoo.backbones.small import Conv4, SmallResNet
+from rrzoo.backbones.timm_names import PREFIX, TORCHVISION, Preparation, is_borrowed, of_torchvision, preparation
 from rrzoo.backbones.torchvision_resnets import TorchvisionResNet
 
 __all__ = [

@@ -1,47 +1,20 @@
-"""Backbones that others designed and trained, by timm (Wightman 2019), which this file alone uses.
+"""Backbones that others designed and trained, by timm (Wightman 2019): its modules, up to their own pooling.
 
-`efficientnet_lite` has one of them without timm.
-
-"timm:NAME" or "timm:NAME.TAG" names one: timm's name of an architecture, and which of its weights are meant. What
-those weights were trained with, such as size and normalisation of pictures, is timm's `pretrained_cfg`.
+`timm_names` looks them up; `efficientnet_lite` has one of them without timm.
 """
 
-import difflib
-import importlib.util
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rrzoo import errors
-from rrzoo.backbones import efficientnet_lite, folding
+from rrzoo.backbones import folding
 from rrzoo.backbones.backbone import Backbone
-from rrzoo.backbones.efficientnet_lite import EfficientNetLite0
+from rrzoo.backbones.timm_names import look_up
 
-PREFIX = "timm:"
-TORCHVISION = "torchvision:"  # what a name may begin with that people try: timm has the same weights
-OLDEST = (1, 0, 9)  # version of timm, the first that says how large features are before the classifier
 MOST_PIXELS = 1024  # side of the pictures that it may take
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What the weights of a name were trained with, and where they are."""
-
-    image_size: int  # px
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: str
-    crop: float  # share of the side of the centre square
-    tag: str  # of the weights; "": timm knows none
-    licence: str  # of the weights; "": not stated
-    repository: str  # on the Hub, owner/name; "": not there
-    file: str  # in it
 
 
 class BorrowedBackbone(Backbone):
@@ -59,7 +32,7 @@ class BorrowedBackbone(Backbone):
             errors.ArgumentError: timm is missing or too old, or knows no such name; or the model takes no RGB pictures.
         """
         super().__init__()
-        build, config = _look_up(name)
+        build, config = look_up(name)
         self.name = name
         self.native_size: int = config["input_size"][1]
         self.net: Any = _create(build, config)  # a module with more than torch's attributes
@@ -146,7 +119,7 @@ class BorrowedBackbone(Backbone):
         Raises:
             errors.ArgumentError: there are more or fewer than the model has.
         """
-        build, _ = _look_up(self.name)
+        build, _ = look_up(self.name)
         names = list(build().state_dict())
         if len(names) != len(tensors):
             raise errors.ArgumentError(f"{len(tensors)} tensors arrived: {self.name} has {len(names)}")
@@ -168,7 +141,7 @@ class BorrowedBackbone(Backbone):
 
     def _converted(self, tensors: dict[str, Tensor], problems: list[str]) -> dict[str, Tensor]:
         """Return weights of other names or sizes as timm's own loader reads them, which is strict then."""
-        build, config = _look_up(self.name)
+        build, config = look_up(self.name)
         try:
             net = _create(build, config, pretrained_cfg_overlay={"state_dict": tensors})
         except (RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError):
@@ -177,82 +150,6 @@ class BorrowedBackbone(Backbone):
                 f"the weights are not {self.name}'s: {problems[0]}{more}. Name the architecture that they are of"
             ) from None
         return dict(net.state_dict())
-
-
-def preparation(name: str) -> Preparation:
-    """Return what timm knows of a name's weights.
-
-    Raises:
-        errors.ArgumentError: as for `BorrowedBackbone`.
-    """
-    _, config = _look_up(name)
-    return Preparation(
-        image_size=config["input_size"][1],
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        interpolation=config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic",
-        crop=float(config["crop_pct"] or 1.0),
-        tag=config.get("tag") or "",
-        licence=config.get("license") or "",
-        repository=(config.get("hf_hub_id") or "").partition("@")[0],
-        file=config.get("hf_hub_filename") or "model.safetensors",
-    )
-
-
-def is_borrowed(name: str) -> bool:
-    """Say whether a backbone's name is one of timm's."""
-    return name.startswith(PREFIX)
-
-
-def of_torchvision(name: str) -> str:
-    """Say under which of timm's names the weights of torchvision are that "torchvision:NAME" asks for."""
-    architecture = name.removeprefix(TORCHVISION)
-    known = [one for one in _timm().list_pretrained() if one.partition(".")[2].startswith("tv")]
-    found = [one for one in known if one.partition(".")[0] == architecture]
-    close = found or difflib.get_close_matches(architecture, known, cutoff=0.5)
-    if close:
-        return f"write {' or '.join(PREFIX + one for one in close)}"
-    return "timm has none of that name; to list: python -c 'import timm; print(timm.list_pretrained())'"
-
-
-def _look_up(name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Return what builds a model of timm's with its classifier, and timm's `pretrained_cfg` of it."""
-    full = name.removeprefix(PREFIX)
-    if full in efficientnet_lite.NAMES:
-        return EfficientNetLite0, EfficientNetLite0.pretrained_cfg
-    timm = _timm()
-    if not re.fullmatch(r"\w+(\.\w+)?", full, re.ASCII):  # timm would take others for addresses and folders
-        raise errors.ArgumentError(f"{name!r:.80} is no name of timm's: write timm:NAME or timm:NAME.TAG")
-    architecture, _, tag = full.partition(".")
-    if not timm.is_model(architecture):
-        raise errors.ArgumentError(f"timm {timm.__version__} knows no {full!r}: {_close(full, timm.list_models())}")
-    tags = [known for known in timm.list_pretrained(f"{architecture}.*") if known.partition(".")[0] == architecture]
-    if tag and full not in tags:
-        raise errors.ArgumentError(f"timm {timm.__version__} knows no weights {full!r}: {_close(full, tags)}")
-    found = timm.get_pretrained_cfg(full)
-    config = found.to_dict() if found else {}
-    channels, height, width = config.get("input_size", (0, 0, 0))
-    if channels != 3 or height != width:
-        raise errors.ArgumentError(
-            f"{name} takes pictures of {channels} channels, {height} x {width} px: square pictures in red, green and "
-            "blue are needed"
-        )
-    return partial(timm.create_model, full), config
-
-
-def _timm() -> ModuleType:
-    if importlib.util.find_spec("timm") is None:
-        raise errors.ArgumentError("borrowed backbones need the package timm: pip install 'rrzoo[timm]'")
-    import timm  # slow to import, and of use to borrowed backbones only
-
-    numbers = tuple(int(number) for number in re.findall(r"\d+", timm.__version__)[:3])
-    if numbers < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise errors.ArgumentError(
-            f"timm {timm.__version__} is installed, {oldest} or newer is needed: pip install --upgrade timm"
-        )
-    found: ModuleType = timm
-    return found
 
 
 def _create(build: Callable[..., Any], config: dict[str, Any], **options: object) -> Any:
@@ -287,14 +184,6 @@ def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str
         *missing,
         *unknown,
     ]
-
-
-def _close(name: str, known: list[str]) -> str:
-    """Offer names that are close, out of more than a thousand."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(PREFIX + one for one in close)}?"
-    return f"{len(known):,} are known, to list with: python -c 'import timm; print(timm.list_models())'"
 
 
 def _first_line(problem: BaseException) -> str:

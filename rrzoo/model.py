@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rrzoo import backbones, datasets, errors, features
-from rrzoo.config import Evaluation, ModelConfig
+from rrzoo.config import ModelConfig
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery, storage
 from rrzoo.images import ImageArray, ImageLike, Images, listed, read_all, to_square
+from rrzoo.measured import Evaluation
 from rrzoo.progress import OnProgress
 from rrzoo.recogniser import Recogniser
 from rrzoo.relation import RelationHead

@@ -11,8 +11,9 @@ from typing import TypeVar
 import torch
 
 from rrzoo import datasets, devices, errors, hub
-from rrzoo.config import Evaluation, ModelConfig
+from rrzoo.config import ModelConfig
 from rrzoo.gallery import Gallery, shelf, storage, stores
+from rrzoo.measured import Evaluation
 from rrzoo.model import Model
 from rrzoo.progress import OnProgress
 from rrzoo.recipes import RECIPES

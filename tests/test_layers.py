@@ -13,7 +13,7 @@ PACKAGE = Path(rrzoo.__file__).parent
 LAYERS = [
     {"errors", "environment", "files", "progress"},
     {"records", "ranks"},
-    {"config", "devices", "optimisers", "backbones", "images"},
+    {"config", "measured", "devices", "optimisers", "backbones", "images"},
     {"kernels"},
     {"features", "recogniser", "views", "relation", "weights"},
     {"datasets"},

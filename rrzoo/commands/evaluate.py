@@ -20,10 +20,10 @@ from tqdm import tqdm
 from rrzoo import datasets, devices, errors, ranks, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.progress import decoding
-from rrzoo.config import Evaluation
 from rrzoo.devices import Device
 from rrzoo.evaluation import measure, own_probe, report
 from rrzoo.evaluation.unknown import pictures as unknown_pictures
+from rrzoo.measured import Evaluation
 from rrzoo.model import Model
 from rrzoo.store import evaluation_file, model_folder
 from rrzoo.store.load import load as load_model

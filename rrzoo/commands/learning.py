@@ -12,12 +12,13 @@ from rrzoo import backbones, datasets, errors, ranks, training, zoo
 from rrzoo.commands import borrowing, computing
 from rrzoo.commands.planning import describe
 from rrzoo.commands.progress import decoding
-from rrzoo.config import Evaluation, Recipe
+from rrzoo.config import Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import report
 from rrzoo.evaluation.measure import short_name
 from rrzoo.evaluation.report import percent_or_dash
 from rrzoo.evaluation.unknown import pictures as unknown_pictures
+from rrzoo.measured import Evaluation
 from rrzoo.recipes import RECIPES
 from rrzoo.store.export import export, export_unlabelled
 from rrzoo.training import run_log

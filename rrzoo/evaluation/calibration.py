@@ -4,8 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from rrzoo.config import CalibrationBin
 from rrzoo.evaluation import probes
+from rrzoo.measured import CalibrationBin
 
 PROBE_BINS = 15  # as in Guo et al. 2017
 FOLDS = 10  # of few training rows, each held out once: probes of clearly fewer rows are too sure, and mislead

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from rrzoo import environment, errors, ranks
-from rrzoo.config import Evaluation, FineTuned, MeanStd
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import fine_tuning, neighbours, own_probe, probes, relation_scores
 from rrzoo.evaluation.fine_tuning import Steps
@@ -16,6 +15,7 @@ from rrzoo.evaluation.retrieval import reranked_retrieval, retrieval
 from rrzoo.features import Features
 from rrzoo.gallery import RERANKED
 from rrzoo.images import ImageArray
+from rrzoo.measured import Evaluation, FineTuned, MeanStd
 from rrzoo.model import Model
 
 NEIGHBOURS = (20, 200)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rrzoo.config import Elsewhere, Evaluation, ProbeCalibration
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import calibration, recognition
 from rrzoo.features import Features
 from rrzoo.images import ImageArray
+from rrzoo.measured import Elsewhere, Evaluation, ProbeCalibration
 from rrzoo.model import Model
 
 SYNONYMS = {"automobile": "car"}  # names of CIFAR-10 that STL-10 has another word for

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from rrzoo.config import Recognition, Refused
 from rrzoo.evaluation.relation_scores import auc
 from rrzoo.features import Features
 from rrzoo.images import ImageArray
+from rrzoo.measured import Recognition, Refused
 from rrzoo.model import Model
 from rrzoo.recogniser import Recogniser
 

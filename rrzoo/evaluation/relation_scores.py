@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from rrzoo import views
-from rrzoo.config import CalibrationBin, RelationQuality
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation.calibration import calibration
 from rrzoo.images import limit_detail
+from rrzoo.measured import CalibrationBin, RelationQuality
 from rrzoo.model import Model
 
 PAIRS = 20_000  # random pairs of images

@@ -2,15 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from rrzoo.config import (
-    CalibrationBin,
-    Evaluation,
-    FineTuned,
-    MeanStd,
-    ModelConfig,
-    Training,
-    WithoutLabels,
-)
+from rrzoo.config import ModelConfig, Training
+from rrzoo.measured import CalibrationBin, Evaluation, FineTuned, MeanStd, WithoutLabels
 
 KINDS = {"map": "mean average precision"}  # of retrieval measures; the others' names are words already
 PROBE = "linear probe"

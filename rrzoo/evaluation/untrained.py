@@ -4,11 +4,12 @@ import numpy as np
 import torch
 
 from rrzoo import devices
-from rrzoo.config import Architecture, ModelConfig, Recipe, Untrained
+from rrzoo.config import Architecture, ModelConfig, Recipe
 from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
 from rrzoo.evaluation import neighbours, probes
 from rrzoo.images import ImageArray, to_square
+from rrzoo.measured import Untrained
 from rrzoo.model import Model
 
 RAW_PIXEL_ITERATIONS = 100  # of L-BFGS on raw pixels, where convergence to the last digit would take long

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from rrzoo.config import WithoutLabels
 from rrzoo.datasets import Dataset
 from rrzoo.evaluation import relation_scores
 from rrzoo.images import ImageArray
+from rrzoo.measured import WithoutLabels
 from rrzoo.model import Model
 
 BLOCK = 512  # rows of similarities at a time

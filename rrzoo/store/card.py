@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 
 from rrzoo import weights
-from rrzoo.config import BorrowedWeights, Evaluation, ModelConfig, Training, WithoutLabels
+from rrzoo.config import BorrowedWeights, ModelConfig, Training
 from rrzoo.datasets.catalogue import CATALOGUE
 from rrzoo.evaluation import report
+from rrzoo.measured import Evaluation, WithoutLabels
 from rrzoo.recipes import RECIPES
 from rrzoo.store import card_probe, card_training
 

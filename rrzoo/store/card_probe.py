@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from rrzoo.config import Elsewhere, Evaluation, ProbeCalibration, Recognition, Untrained
 from rrzoo.evaluation import report
+from rrzoo.measured import Elsewhere, Evaluation, ProbeCalibration, Recognition, Untrained
 
 
 def sections(name: str, own: Evaluation, evaluations: Mapping[str, Evaluation], classes: tuple[str, ...]) -> list[str]:

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from rrzoo import errors, files, records
-from rrzoo.config import EVALUATION_FORMAT, Evaluation, Evaluations, ModelConfig, WithoutLabels
+from rrzoo.config import ModelConfig
+from rrzoo.measured import EVALUATION_FORMAT, Evaluation, Evaluations, WithoutLabels
 from rrzoo.store import card, format_1, model_folder
 from rrzoo.store.model_folder import CARD, EVALUATION, MANIFEST, WEIGHTS
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rrzoo import datasets, devices
-from rrzoo.config import Architecture, Evaluation, ModelConfig, Recipe, Training, Untrained, WithoutLabels
+from rrzoo.config import Architecture, ModelConfig, Recipe, Training
 from rrzoo.datasets import Dataset
 from rrzoo.devices import Device
 from rrzoo.environment import machine, versions
@@ -28,6 +28,7 @@ from rrzoo.evaluation.untrained import measure_untrained
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery
 from rrzoo.images import ImageArray
+from rrzoo.measured import Evaluation, Untrained, WithoutLabels
 from rrzoo.model import Model
 from rrzoo.store.load import load
 from rrzoo.store.save import save

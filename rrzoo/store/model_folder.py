@@ -3,7 +3,7 @@
     config.json         what the model is and how it was trained: `config.ModelConfig`
     model.safetensors   backbone.*, and of models that have them relation_head.* and probe.*
     golden.safetensors  a fixed input and its outputs: `store.golden`
-    evaluation.json     what was measured of it, if anything was: `config.Evaluations`
+    evaluation.json     what was measured of it, if anything was: `measured.Evaluations`
     README.md           the model card, made from config.json and evaluation.json alone
     manifest.json       SHA-256 of every other file but the card and the log
     gallery/            a gallery, where there is one: see `rrzoo.gallery.storage`

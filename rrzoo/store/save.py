@@ -8,8 +8,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from rrzoo import errors, files, records
-from rrzoo.config import Evaluation, Evaluations, PackagedWeights, WithoutLabels
+from rrzoo.config import PackagedWeights
 from rrzoo.gallery import Gallery, storage
+from rrzoo.measured import Evaluation, Evaluations, WithoutLabels
 from rrzoo.model import Model
 from rrzoo.store import card, format_1, golden, model_folder
 

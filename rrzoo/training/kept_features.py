@@ -88,7 +88,7 @@ def open_again(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         found = np.lib.format.open_memmap(path, "r+")
     except (OSError, ValueError) as problem:
         raise errors.TrainingError(f"{path} can't be read ({problem}): delete {path.parent} to start anew") from None
-    if (found.shape, found.dtype) != (shape, np.float16):
+    if found.shape != shape or found.dtype != np.float16:
         raise errors.TrainingError(
             f"{path} holds {found.dtype} {found.shape} in place of float16 {shape}: delete {path.parent} to start anew"
         )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rrzoo.config import CalibrationBin
 from rrzoo.evaluation import calibration, probes
+from rrzoo.measured import CalibrationBin
 
 
 def test_calibration_in_closed_form() -> None:

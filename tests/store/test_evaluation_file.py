@@ -10,22 +10,21 @@ import pytest
 
 import rrzoo
 from rrzoo import errors, hub, records, zoo
-from rrzoo.config import (
+from rrzoo.config import ModelConfig, Training
+from rrzoo.evaluation import report
+from rrzoo.measured import (
     CalibrationBin,
     Elsewhere,
     Evaluation,
     Evaluations,
     FineTuned,
     MeanStd,
-    ModelConfig,
     ProbeCalibration,
     Recognition,
     Refused,
     RelationQuality,
-    Training,
     Untrained,
 )
-from rrzoo.evaluation import report
 from rrzoo.store import card, evaluation_file, format_1, golden, model_folder
 
 TRANSFER = Evaluation(

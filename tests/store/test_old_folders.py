@@ -11,7 +11,7 @@ import pytest
 import rrzoo
 from conftest import REPOSITORY
 from rrzoo import records
-from rrzoo.config import CalibrationBin, Evaluation, FineTuned, MeanStd
+from rrzoo.measured import CalibrationBin, Evaluation, FineTuned, MeanStd
 from rrzoo.store import card, evaluation_file, golden, model_folder
 from rrzoo.store.save import save
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 import rrzoo
 from rrzoo import datasets, records, zoo
 from rrzoo.__main__ import main
-from rrzoo.config import Evaluation, Evaluations
+from rrzoo.measured import Evaluation, Evaluations
 from rrzoo.store import model_folder, verify
 
 NAME = "conv4-cifar10-relation"  # of small images

@@ -3,6 +3,7 @@
 `timm_names` looks them up; `efficientnet_lite` has one of them without timm.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -155,15 +156,20 @@ class BorrowedBackbone(Backbone):
 def _create(build: Callable[..., Any], config: dict[str, Any], **options: object) -> Any:
     """Return a module without its classifier; where timm lets it, one that takes other sizes than its own."""
     options |= {"pretrained": True} if options else {}
-    if config.get("fixed_input_size"):
-        try:
-            net = build(dynamic_img_size=True, **options)
-        except TypeError:  # only transformers with position embeddings have the option
-            net = build(**options)
-    else:
-        net = build(**options)
+    net = _of_any_size(build, options) if config.get("fixed_input_size") else None
+    net = build(**options) if net is None else net
     net.reset_classifier(0)
     return net.eval()
+
+
+def _of_any_size(build: Callable[..., Any], options: dict[str, Any]) -> Any | None:
+    """Return a transformer that takes other sizes than its own, by the option that it has; None: it has none."""
+    for option in ({"dynamic_img_size": True}, {"strict_img_size": False}):  # the latter of Swin before timm 1.0.31
+        with contextlib.suppress(TypeError):
+            net = build(**option, **options)
+            if not getattr(getattr(net, "patch_embed", None), "strict_img_size", False):
+                return net
+    return None
 
 
 def _classifier(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -72,11 +72,16 @@ def offered(gallery: Gallery) -> tuple[list[Example], str]:
     return brought + own, f"{', '.join(sources)}." if sources else ""
 
 
-def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Return pictures that are worth relating: a figure, its mirror image and others; and two alone."""
+def example_pairs(pictures: list[np.ndarray], photographs: list[Example]) -> dict[str, list[np.ndarray]]:
+    """Return pictures that are worth relating: photographs, if any; a figure, its mirror image, others; two alone."""
     horse, deer, truck, ship = pictures[HORSE], pictures[4], pictures[TRUCK], pictures[8]
     mirror_image = np.ascontiguousarray(horse[:, ::-1])
-    return {
+    pairs = {}
+    if len(photographs) > 2:
+        one, two, three = photographs[0], photographs[1], photographs[-1]
+        shown = [one.picture, np.ascontiguousarray(one.picture[:, ::-1]), two.picture, three.picture]
+        pairs[f"Photographs: {one.name}, its mirror image, {two.name}, {three.name}"] = shown
+    return pairs | {
         "A horse, its mirror image, a deer and a truck": [horse, mirror_image, deer, truck],
         "A figure and its mirror image": [horse, mirror_image],
         "Four clay figures": [horse, deer, truck, ship],

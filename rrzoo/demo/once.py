@@ -17,6 +17,6 @@ def once(function: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(function)
     def result(*arguments: P.args, **named: P.kwargs) -> T:
         with lock:
-            return cached(*arguments, **named)
+            return cached(*arguments, **named)  # type: ignore[arg-type]  # its stub knows hashable ones alone
 
     return result

@@ -11,7 +11,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.demo import about, drawing, relating
 from rrzoo.demo.components import clickable, clicked_index, errors_as_toasts
-from rrzoo.demo.examples import TRUCK, Example, clay_gallery
+from rrzoo.demo.examples import HORSE, TRUCK, Example, clay_gallery
 from rrzoo.demo.query import HITS as HITS
 from rrzoo.demo.query import MOST_HITS as MOST_HITS
 from rrzoo.gallery import Gallery
@@ -58,6 +58,16 @@ class Context:
         sources = self.get_model(self.default)[1].sources
         among_figures = self.stands_in(self.default) or sources[0].startswith("clay10/")
         return self.clay[TRUCK] if among_figures or not self.photographs else self.photographs[0]
+
+    def opening_photographs(self) -> list[Example]:
+        """Return photographs where the page opens with one, else nothing: the tabs begin with clay figures."""
+        return self.photographs if self.opening().key in {one.key for one in self.photographs} else []
+
+    def pair(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two pictures that a lesson begins with, the second of which is the one to classify."""
+        if photographs := self.opening_photographs():
+            return photographs[0].picture, photographs[-1].picture
+        return self.figures[HORSE], self.figures[TRUCK]
 
     def picture(self, key: str, model_name: str) -> np.ndarray:
         """Return an example, or a picture of what a visitor searches in by its source, uint8 RGB (H, W, 3).

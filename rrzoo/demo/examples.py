@@ -10,6 +10,7 @@ import numpy as np
 
 from rrzoo import datasets, images
 from rrzoo.datasets import clay10
+from rrzoo.demo.once import once
 from rrzoo.gallery import Gallery
 from rrzoo.model import Model
 
@@ -18,7 +19,6 @@ SHOWN = 250  # of them, where the pictures of a gallery are not at hand: few eno
 HORSE, TRUCK = 6, 9  # places of the figures that the page opens with
 FIGURES = Path(__file__).with_name("figures.webp")  # rows of ten, one of each class: scripts/figures.py writes them
 PHOTOGRAPHS = {"cheetah": "cheetah1.jpg", "running cheetah": "cheetah.jpg", "lion": "lion.jpg", "tower": "tower.jpg"}
-BUILDING = threading.Lock()  # of galleries of clay figures
 OF_GALLERY = 6  # pictures of it that are offered
 
 
@@ -72,25 +72,25 @@ def offered(gallery: Gallery) -> tuple[list[Example], str]:
     return brought + own, f"{', '.join(sources)}." if sources else ""
 
 
-def example_pairs(pictures: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """Return pictures that are worth relating: a figure, its mirror image and others; and two alone."""
+def example_pairs(pictures: list[np.ndarray], photographs: list[Example]) -> dict[str, list[np.ndarray]]:
+    """Return pictures that are worth relating: photographs, if any; a figure, its mirror image, others; two alone."""
     horse, deer, truck, ship = pictures[HORSE], pictures[4], pictures[TRUCK], pictures[8]
     mirror_image = np.ascontiguousarray(horse[:, ::-1])
-    return {
+    pairs = {}
+    if len(photographs) > 2:
+        one, two, three = photographs[0], photographs[1], photographs[-1]
+        shown = [one.picture, np.ascontiguousarray(one.picture[:, ::-1]), two.picture, three.picture]
+        pairs[f"Photographs: {one.name}, its mirror image, {two.name}, {three.name}"] = shown
+    return pairs | {
         "A horse, its mirror image, a deer and a truck": [horse, mirror_image, deer, truck],
         "A figure and its mirror image": [horse, mirror_image],
         "Four clay figures": [horse, deer, truck, ship],
     }
 
 
+@once
 def clay_gallery(model: Model) -> Gallery:
     """Return clay figures of all classes, and the photographs, as a gallery of a model; it takes seconds, once."""
-    with BUILDING:  # whoever asks meanwhile waits, and builds it no second time
-        return _clay_gallery(model)
-
-
-@functools.lru_cache(maxsize=8)
-def _clay_gallery(model: Model) -> Gallery:
     clay = datasets.load("clay10", "test")
     rows = np.arange(0, len(clay), len(clay) // SHOWN)
     labels = [clay.classes[label] for label in clay.require_labels()[rows]]

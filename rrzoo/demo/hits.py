@@ -11,6 +11,8 @@ from rrzoo.gallery import Gallery, Hit
 from rrzoo.gallery.asking import ITSELF
 from rrzoo.model import Model
 
+FEW_CLASSES = 10  # that are named
+
 
 def closeness(gallery: Gallery, score: float) -> str:
     """Say how many random pairs of a gallery's pictures are less similar than a cosine similarity: "99.61%".
@@ -61,6 +63,8 @@ def hits_grid(
 def summary(model: Model, gallery: Gallery, by_relation: bool, comparable: bool = True) -> str:
     """Say in which pictures a search looked, and what the numbers say, as Markdown."""
     of = f" of {html.escape(gallery.description)}" if gallery.description else ""
+    if 0 < len(gallery.classes) <= FEW_CLASSES:  # who looks for a cup of coffee sees why there is none
+        of += f" ({html.escape(', '.join(gallery.classes))})"
     text = f"**{model.name}**: nearest of {len(gallery):,} pictures{of}."
     if by_relation:
         return f"{text} Relation: how sure its head is that both are views of one picture, 0 to 1."

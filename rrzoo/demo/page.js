@@ -1,22 +1,6 @@
-// What the page does without the server: a pasted picture goes to the open tab, the address says what was searched,
-// a click looks closer at a picture or opens the model's card, and a lost connection is said.
+// What the page does without the server: the address says what was searched, a click looks closer at a picture or opens
+// the model's card, and a lost connection is said.
 (() => {
-  const shown = element => element.checkVisibility();
-
-  // Ctrl+V: into the first upload of the open tab, in place of what is there
-  document.addEventListener("paste", async event => {
-    const picture = [...event.clipboardData.files].find(file => file.type.startsWith("image/"));
-    if (!picture || event.target.closest("textarea, input[type=text]")) return;
-    const panel = [...document.querySelectorAll("[role=tabpanel]")].find(shown);
-    const upload = panel?.querySelector("input[type=file]");
-    if (!upload) return;
-    event.preventDefault();
-    const files = new DataTransfer();
-    files.items.add(picture);
-    upload.files = files.files;
-    upload.dispatchEvent(new Event("change", {bubbles: true}));
-  });
-
   // the address says what was searched: `drawn` holds the link that does
   window.keepSearch = drawn => {
     if (!window.arrived) return;

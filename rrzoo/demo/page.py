@@ -36,7 +36,7 @@ SESSIONS = 100  # visitors whose state is kept, some 200 kB each; the longest id
 TABS = ("search", "classify", "relate", "yours", "learning", "models")
 NEED_RELATION_HEAD = ("relate",)
 CSS = Path(__file__).with_name("style.css")
-SCRIPT = CSS.with_name("page.js")
+SCRIPTS = [CSS.with_name(name) for name in ("answers.js", "pictures.js", "page.js")]
 # the address keeps model and tab, so that it can be shared; no history entry for each click
 KEEP_MODEL = "name => {const u = new URL(location); u.searchParams.set('model', name); history.replaceState({}, '', u)}"
 # Gradio selects the first tab before the address is read: what it says then must not be written over
@@ -158,7 +158,7 @@ def protect(page: gr.Blocks, folder: Path, mcp: bool = False) -> Door:
         page,
         "/",
         css=CSS.read_text(),
-        head=f"{demo.font_face()}<script>{SCRIPT.read_text()}</script>",
+        head=demo.font_face() + "".join(f"<script>{script.read_text()}</script>" for script in SCRIPTS),
         theme=gr.themes.Soft(primary_hue="emerald", secondary_hue="amber", neutral_hue="stone", font="Inter"),
         max_file_size=MAX_UPLOAD,
         run_history=False,  # uploads are private: nothing is kept in the browser

@@ -5,7 +5,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from visiting import TABS, captions, choose, load, open_options, settled
+from visiting import TABS, captions, choose, open_options, settled
 
 from conftest import OTHER_MODEL
 
@@ -41,7 +41,8 @@ def serious(page: Page) -> list[str]:
 def test_axe_finds_nothing_serious(page: Page, server: str, theme: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     for name in TABS:
-        load(page, f"{server}/?tab={name}&__theme={theme}", page.locator(READY[name]).first)
+        page.goto(f"{server}/?tab={name}&__theme={theme}")
+        expect(page.locator(READY[name]).first).to_be_visible()
         if name == "search":
             choose(page, "other", OTHER_MODEL)
             expect(captions(page.locator("#other-hits"))).to_have_count(12)

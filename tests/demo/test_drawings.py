@@ -1,13 +1,19 @@
 """What the demo draws and keeps, without a browser: its numbers are those of rrzoo."""
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import gradio as gr
 import numpy as np
 import pytest
 
 import rrzoo
-from rrzoo import datasets, errors
+from rrzoo import datasets, errors, images
 from rrzoo.demo import about, drawing, learning, page, relating
+from rrzoo.demo.examples import offered, photographs
+from rrzoo.demo.once import once
 from rrzoo.demo.visitors import Visitors
 
 FIGURES = datasets.load("clay10", "test")
@@ -79,6 +85,44 @@ def test_a_model_that_cannot_relate_says_so_where_the_scores_would_stand(
     picture = np.zeros((32, 32, 3), np.uint8)
     assert relate([picture, picture], "conv4-cifar10")[0] == said
     assert shown["hits"].count("<li>") == 12
+
+
+def test_where_photographs_are_searched_every_tab_begins_with_photographs(model: rrzoo.Model) -> None:
+    gallery = rrzoo.Gallery.from_images(model, [one.picture for one in photographs()])
+    pictures = [one.picture.astype(int) for one in offered(gallery)[0]]
+    blocks = page.build("conv4-cifar10", lambda name: (model, gallery))
+    parts = {getattr(block, "elem_id", None): block for block in blocks.blocks.values()}
+    for elem_id in ("query", "subject", "source", "second"):
+        shown = images.read(parts[elem_id].value["path"])
+        assert any(shown.shape == one.shape and np.abs(shown - one).mean() < 9 for one in pictures), elem_id
+    assert len(parts["related"].value) == 4
+    buttons = [block.value for block in blocks.blocks.values() if isinstance(block, gr.Button)]
+    assert "Photographs: cheetah, its mirror image, running cheetah, " in "".join(map(str, buttons))
+
+
+def test_who_asks_while_it_is_computed_waits_for_the_one_result() -> None:
+    """The page's first search, while the demo warms up, and a gallery of clay figures: seconds of both cores."""
+    began, calls = threading.Barrier(4), []
+
+    @once
+    def slow(name: str) -> str:
+        calls.append(name)
+        time.sleep(0.2)
+        if len(calls) == 1:
+            raise ValueError(name)
+        return name.upper()
+
+    def ask() -> str:
+        began.wait(10)
+        try:
+            return slow("a")
+        except ValueError:
+            return "failed"
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [one.result(10) for one in [pool.submit(ask) for _ in range(4)]]
+    assert sorted(answers) == ["A", "A", "A", "failed"]
+    assert calls == ["a", "a"]
 
 
 def test_text_from_outside_stays_text() -> None:

@@ -134,6 +134,17 @@ def test_the_map_shows_where_the_query_falls(page: Page, figures: list[Path]) ->
     expect(page.locator("#search-map iframe")).to_have_count(0)
 
 
+@pytest.mark.parametrize(("theme", "back"), [("light", "rgb(250, 250, 249)"), ("dark", "rgb(28, 25, 23)")])
+def test_the_map_has_the_theme_of_the_page(browser: Browser, server: str, theme: str, back: str) -> None:
+    context = browser.new_context(color_scheme="null")  # else what is set for the page holds within its frames, too
+    page = context.new_page()
+    page.goto(f"{server}/?__theme={theme}")
+    page.locator("#map-search").click()
+    drawn = page.frame_locator("#search-map iframe.map")
+    expect(drawn.locator("body")).to_have_css("background-color", back)
+    context.close()
+
+
 def test_choosing_a_model_keeps_what_was_uploaded_and_closes_tabs_that_it_can_do_nothing_in(
     page: Page, figures: list[Path]
 ) -> None:

@@ -23,22 +23,9 @@ def settled(labels: Locator) -> list[str]:
     raise AssertionError(f"the page never comes to rest: it says {before}")
 
 
-def load(page: Page, address: str, shown: Locator) -> None:
-    """Open an address and wait for what it shows; open it anew where that does not come in 15 s.
-
-    Once in some hundred loads a page's first call was never answered. Probably Gradio had just ended its stream of
-    answers, as it does when no call of a page is left. A visitor, too, loads the page again then.
-    """
-    page.goto(address)
-    try:
-        expect(shown).to_be_visible(timeout=15_000)
-    except AssertionError:
-        page.goto(address)
-        expect(shown).to_be_visible()
-
-
 def tab(page: Page, server: str, name: str) -> None:
-    load(page, f"{server}/?tab={name}", page.locator("[role=tab][aria-selected=true]").first)
+    page.goto(f"{server}/?tab={name}")
+    expect(page.locator("[role=tab][aria-selected=true]").first).to_be_visible()
 
 
 def upload(page: Page, elem_id: str, files: Path | list[Path]) -> None:

@@ -136,10 +136,18 @@ def test_the_page_shows_thumbnails_where_one_zooms_in(
     page.goto(f"file://{tmp_path / 'map.html'}")
     canvas = page.locator("canvas")
     expect(canvas).to_have_attribute("data-shown", "60")
+    expect(canvas).to_have_attribute("data-written", "3")
     canvas.focus()
     for key in ("ArrowLeft",) * 4 + ("ArrowDown",) * 4 + ("+",) * 4:
         page.keyboard.press(key)
     expect(canvas).to_have_attribute("data-shown", "20")  # blue alone, lower left
+    page.set_viewport_size({"width": 100, "height": 500})
+    for _ in range(12):
+        page.keyboard.press("-")
+    expect(canvas).to_have_attribute("data-written", "2")  # a name that another one would cover is left out
+    page.set_viewport_size({"width": 800, "height": 700})
+    for key in ("0",) + ("ArrowLeft",) * 4 + ("ArrowDown",) * 4 + ("+",) * 4:
+        page.keyboard.press(key)
     box = canvas.bounding_box()
     assert box is not None
     said = page.locator("#said")

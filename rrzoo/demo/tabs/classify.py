@@ -17,7 +17,6 @@ from rrzoo.demo.components import (
     refusing,
 )
 from rrzoo.demo.context import Context
-from rrzoo.demo.examples import TRUCK
 from rrzoo.demo.guesses import guesses
 
 SHOWN = 6  # neighbours
@@ -55,11 +54,12 @@ def classify_tab(context: Context) -> gr.Tab:
     def take(rows: list[int], model_name: str, event: gr.EventData) -> np.ndarray:
         return np.asarray(context.get_model(model_name)[1].thumbnail(rows[clicked_index(event, rows)]))
 
-    start = answer(context, context.figures[TRUCK], context.default)
+    _, opening = context.pair()
+    start = answer(context, opening, context.default)
     tab = gr.Tab("Classify", id="classify")
     with tab, gr.Row(elem_classes="answer-first"):
         with gr.Column(scale=2, min_width=320):
-            subject = picture_input("Picture to classify", "subject", context.figures[TRUCK], refusing(read_upload))
+            subject = picture_input("Picture to classify", "subject", opening, refusing(read_upload))
             other = context.other_choice("classify-other")
             context.examples(subject, "classify-examples")
         with gr.Column(scale=3, min_width=320), gr.Row():

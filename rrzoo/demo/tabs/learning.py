@@ -6,7 +6,6 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.demo import drawing, learning
 from rrzoo.demo.components import drawing_html, errors_as_toasts, picture_input
-from rrzoo.demo.examples import HORSE, TRUCK
 from rrzoo.demo.own_models.trainings import Trainings
 from rrzoo.demo.tabs.dropping import Own
 from rrzoo.demo.tabs.own_model import own_model
@@ -26,7 +25,8 @@ def learning_tab(own: Own, trainings: Trainings) -> gr.Tab:
         except errors.ArgumentError as problem:
             return drawing.notice(str(problem))
 
-    start = learn(context.figures[HORSE], context.figures[TRUCK], 3, 1, 0, context.default)
+    one, two = context.pair()
+    start = learn(one, two, 3, 1, 0, context.default)
     tab = gr.Tab("Learn", id="learning")
     with tab:
         own_model(own, trainings)
@@ -38,10 +38,10 @@ def learning_tab(own: Own, trainings: Trainings) -> gr.Tab:
                 "say which two are views of **one** picture. Nobody tells what is in them: to answer, the backbone "
                 "has to learn what stays the same."
             )
-            source = picture_input("Picture A", "source", context.figures[HORSE])
+            source = picture_input("Picture A", "source", one)
             context.examples(source, "learning-examples")
             with gr.Accordion("Picture B", open=False):
-                second = picture_input("Picture B", "second", context.figures[TRUCK])
+                second = picture_input("Picture B", "second", two)
                 context.examples(second, "second-examples")
         with gr.Column(scale=3, min_width=320):
             with gr.Row():

@@ -1,11 +1,11 @@
 """The map of what is searched: some of its pictures in two dimensions, and where the query falls."""
 
-import functools
 import html
 
 import numpy as np
 
 from rrzoo.demo.context import Context
+from rrzoo.demo.once import once
 from rrzoo.demo.query import Picked
 from rrzoo.gallery import Gallery
 from rrzoo.gallery.map import Layout, lay_out
@@ -15,7 +15,7 @@ from rrzoo.gallery.map.layout import FEW
 NEAREST = 5  # pictures on the map in whose middle its query falls
 
 
-@functools.lru_cache(maxsize=8)
+@once
 def layout_of(gallery: Gallery) -> Layout:
     """Lay out a gallery, or 500 pictures of it; that takes three seconds, once."""
     return lay_out(gallery, most=FEW)

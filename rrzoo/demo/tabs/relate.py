@@ -72,7 +72,7 @@ def relate_tab(context: Context) -> gr.Tab:
         number = clicked_index(event, range(len(pictures) ** 2))
         return matrix_of(pictures, model_name, divmod(number, len(pictures)))
 
-    pairs = example_pairs(context.figures)
+    pairs = example_pairs(context.figures, context.opening_photographs())
     tab = gr.Tab("Relate", id="relate")
     with tab, gr.Row():
         with gr.Column(scale=2, min_width=320):

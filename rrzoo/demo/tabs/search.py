@@ -1,6 +1,5 @@
 """The tab Search: the gallery, searched with pictures, by one model or two side by side."""
 
-import functools
 import html
 import threading
 from dataclasses import replace
@@ -21,6 +20,7 @@ from rrzoo.demo.components import (
     refusing,
 )
 from rrzoo.demo.context import Context
+from rrzoo.demo.once import once
 from rrzoo.demo.query import HITS, MOST_HITS, Options, Picked, Query, read
 from rrzoo.demo.tabs import mapping
 from rrzoo.demo.tabs.picking import ADD, AVOID, COMPARE, SEARCH_WITH_IT, Picking, strip
@@ -125,7 +125,7 @@ def search_tab(context: Context, page: gr.Blocks) -> gr.Tab:
             other if other in names else "",
         )
 
-    @functools.cache
+    @once
     def first() -> tuple[Any, ...]:
         """Return the search that the page opens with."""
         sent = opening.picture, False

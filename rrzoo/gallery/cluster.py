@@ -74,7 +74,9 @@ class Nodes:
         """
         text = os.fspath(source)
         self._place = None if "://" in text else text
-        self.count, self.cpus, self.gpus = _resources()
+        workers = _workers()
+        self.count = len(workers)
+        self.cpus, self.gpus = (sum(one[kind] for one in workers) for kind in (0, 1))
         if device not in DEVICES:
             raise errors.ArgumentError(f"--device {device}: on a cluster choose one of {', '.join(DEVICES)}")
         if device == "cuda" and not self.gpus:
@@ -82,12 +84,13 @@ class Nodes:
         if not self.cpus:
             raise errors.ArgumentError("the cluster has no CPUs that work can use: add a node to it")
         self._on_gpus = self.gpus > 0 and device != "cpu"
-        self._threads = max(1, _least_cpus_of_a_gpu()) if self._on_gpus else 1
+        self._threads = min(max(1, cpus // gpus) for cpus, gpus in workers if gpus) if self._on_gpus else 1
 
     def __str__(self) -> str:
         """Say what there is."""
-        nodes = "1 node" if self.count == 1 else f"{self.count} nodes"
-        return f"Ray: {nodes}, " + (f"{self.gpus} GPUs" if self._on_gpus else f"{self.cpus} CPUs")
+        number, what = (self.gpus, "GPU") if self._on_gpus else (self.cpus, "CPU")
+        parts = [(self.count, "node"), (number, what)]
+        return "Ray: " + ", ".join(f"1 {one}" if count == 1 else f"{count} {one}s" for count, one in parts)
 
     def batches(
         self,
@@ -133,8 +136,7 @@ class Nodes:
 
     def _slots(self) -> int:
         """Return how many tasks can run at once; nodes come and go."""
-        _, cpus, gpus = _resources()
-        return max(1, gpus if self._on_gpus else cpus)
+        return max(1, sum(gpus if self._on_gpus else cpus for cpus, gpus in _workers()))
 
 
 @contextmanager
@@ -195,20 +197,12 @@ def _require_answer(address: str) -> None:
         )
 
 
-def _resources() -> tuple[int, int, int]:
-    """Return how many nodes, CPUs and GPUs a cluster has."""
+def _workers() -> list[tuple[int, int]]:
+    """Return CPUs and GPUs of each node that works."""
     import ray
 
-    found = ray.cluster_resources()
-    nodes = sum(name.startswith("node:") and name != "node:__internal_head__" for name in found)
-    return nodes, int(found.get("CPU", 0)), int(found.get("GPU", 0))
-
-
-def _least_cpus_of_a_gpu() -> int:
-    import ray
-
-    several = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
-    return min(int(one.get("CPU", 0) // one["GPU"]) for one in several)
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(int(one["CPU"]), int(one.get("GPU", 0))) for one in alive if one.get("CPU", 0) >= 1]
 
 
 def _result(ready: Any) -> Embedded:

@@ -31,9 +31,10 @@ from rrzoo.gallery.sources import Folder, PictureSource
 AHEAD = 2  # tasks for each that can run at once
 PATIENCE = 5  # s for an address to answer
 DEVICES = ("auto", "cpu", "cuda")
-QUIET = {
+ENVIRONMENT = {  # of this process, and of what it starts; where it is set, it stays
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the way of later versions, of which Ray else warns
+    "RAY_worker_niceness": "0",  # they do the work of this process, which is not niced; else 15
 }
 HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")  # RFC 9113, section 3.4
 SETTINGS = 4  # type of the frame with which a server of gRPC, which is HTTP/2, begins
@@ -156,7 +157,7 @@ def connected(address: str, source: Folder, device: str = "auto") -> Iterator[No
     address = address or os.environ.get("RAY_ADDRESS", "")
     if address:
         _require_answer(address)
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 

@@ -93,7 +93,7 @@ def ray_cluster() -> Iterator[Ray]:
     with pytest.MonkeyPatch.context() as patch:
         mark = uuid.uuid4().hex
         for name, value in {
-            **cluster.QUIET,
+            **cluster.ENVIRONMENT,
             MARK: mark,
             "PYTHONPATH": str(REPOSITORY),
             "AWS_ACCESS_KEY_ID": "test",

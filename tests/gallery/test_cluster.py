@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(COUNT):
         path = folder / ("sea" if number % 2 else "wood") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(smooth_image(random, 900, 1200)).save(path, compress_level=1)
+        Image.fromarray(smooth_image(random, 600, 800)).save(path, compress_level=1)
     (folder / "sea" / "broken.png").write_bytes(b"broken")
     return folder
 
@@ -118,6 +118,14 @@ def content(gallery: rrzoo.Gallery) -> Content:
     return found
 
 
+@pytest.fixture(scope="module")
+def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory, model: rrzoo.Model) -> Content:
+    """What one process writes into a store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rrzoo.gallery.sources.BATCH", BATCH)
+        return content(stores.index_folder(model, folder, f"lance:{tmp_path_factory.mktemp('plain') / 'store'}"))
+
+
 def is_same(found: Content, expected: Content, tolerance: float = 1e-6) -> None:
     assert found.keys() == expected.keys()
     for source, (label, unit, thumbnail) in expected.items():
@@ -127,9 +135,8 @@ def is_same(found: Content, expected: Content, tolerance: float = 1e-6) -> None:
 
 @pytest.mark.slow
 def test_the_rows_are_those_of_one_process(
-    ray_cluster: Ray, folder: Path, lance_folder: str, tmp_path: Path, model: rrzoo.Model
+    ray_cluster: Ray, folder: Path, expected: Content, lance_folder: str, tmp_path: Path, model: rrzoo.Model
 ) -> None:
-    there = stores.index_folder(model, folder, f"{lance_folder}-plain")
     seen: list[tuple[int, int]] = []
     with cluster.connected(ray_cluster.address, folder) as nodes:
         assert str(nodes) == "Ray: 1 node, 1 CPU"
@@ -139,16 +146,16 @@ def test_the_rows_are_those_of_one_process(
         of_files = rrzoo.Gallery.index_folder(model, folder, tmp_path / "gallery", batches_of=nodes.batches)
         with pytest.raises(errors.GalleryError, match=r"broken\.png: .*without strict=True"):
             stores.index_folder(model, folder, f"{lance_folder}-strict", strict=True, batches_of=nodes.batches)
-    is_same(content(gallery), content(there))
-    assert gallery.skipped == there.skipped
-    assert len(gallery.skipped) == 1
+        elsewhere = cluster.Nodes("/nowhere", "auto")
+        with pytest.raises(errors.GalleryError, match=r"^the node .* does not see /nowhere: mount it"):
+            stores.index_folder(model, folder, f"{lance_folder}-unseen", batches_of=elsewhere.batches)
+        with pytest.raises(errors.ArgumentError, match=r"^--device cuda: no GPU is among"):
+            cluster.Nodes(folder, "cuda")
+    is_same(content(gallery), expected)
+    (skipped,) = gallery.skipped
+    assert skipped.startswith(f"{folder}/sea/broken.png: broken.png is not an image")
     assert (seen[0], seen[-1], seen) == ((0, COUNT + 1), (COUNT + 1, COUNT + 1), sorted(seen))
-    is_same(content(of_files), content(rrzoo.Gallery.build(model, folder)), 1e-3)  # float16 on disk
-    with (
-        cluster.connected(ray_cluster.address, "/nowhere") as nodes,
-        pytest.raises(errors.GalleryError, match=r"^the node .* does not see /nowhere: mount it"),
-    ):
-        stores.index_folder(model, folder, f"{lance_folder}-unseen", batches_of=nodes.batches)
+    is_same(content(of_files), expected, 1e-3)  # float16 on disk
 
 
 @pytest.fixture
@@ -191,9 +198,8 @@ def test_shards_in_object_storage(ray_cluster: Ray, shards: str, lance_bucket: s
 
 @pytest.mark.slow
 def test_a_node_is_killed_in_the_middle(
-    ray_cluster: Ray, folder: Path, lance_folder: str, model: rrzoo.Model, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: Ray, folder: Path, expected: Content, lance_folder: str, model: rrzoo.Model
 ) -> None:
-    there = stores.index_folder(model, folder, f"{lance_folder}-plain")
     node = ray_cluster.add()
     killed: list[int] = []
 
@@ -207,7 +213,7 @@ def test_a_node_is_killed_in_the_middle(
         gallery = stores.index_folder(model, folder, lance_folder, kill, batches_of=nodes.batches)
         assert nodes._slots() == 1
     assert killed
-    is_same(content(gallery), content(there))
+    is_same(content(gallery), expected)
 
 
 INTERRUPTED = """
@@ -229,9 +235,8 @@ with cluster.connected(address, folder) as nodes:
 
 @pytest.mark.slow
 def test_the_process_that_writes_is_killed(
-    ray_cluster: Ray, folder: Path, lance_folder: str, model: rrzoo.Model
+    ray_cluster: Ray, folder: Path, expected: Content, lance_folder: str, model: rrzoo.Model
 ) -> None:
-    there = stores.index_folder(model, folder, f"{lance_folder}-plain")
     argv = [sys.executable, "-c", INTERRUPTED, ray_cluster.address, str(folder), lance_folder]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -241,7 +246,7 @@ def test_the_process_that_writes_is_killed(
             model, folder, lance_folder, lambda *done: seen.append(done), batches_of=nodes.batches
         )
     assert 8 <= seen[0][0] < COUNT  # what was written is not embedded again
-    is_same(content(gallery), content(there))
+    is_same(content(gallery), expected)
 
 
 @pytest.mark.slow

@@ -164,9 +164,8 @@ def connected(address: str, source: Folder, device: str = "auto") -> Iterator[No
     cores = torch.get_num_threads()
     started = {"num_cpus": cores, "include_dashboard": False, "object_store_memory": 200_000_000 + cores * 20_000_000}
     try:
-        ray.init(
-            address=address or "local", log_to_driver=False, logging_level="CRITICAL", **({} if address else started)
-        )
+        quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
+        ray.init(address=address or "local", **quiet, **({} if address else started))
     except (OSError, RuntimeError, ValueError) as problem:
         what = f"the cluster at {address} can't be joined" if address else "no cluster can be started on this machine"
         raise errors.ArgumentError(f"{what}: {_one_line(problem)}") from None

@@ -28,7 +28,7 @@ test: .venv/installed-test
 
 test-lowest:
 	uv venv --quiet --seed --python 3.11 --clear .venv-lowest  # newer Pythons are newer than these versions
-	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[demo,train,timm,lance,map,mcp,remote,test]'
+	uv pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[demo,train,timm,lance,map,mcp,ray,remote,test]'
 	OMP_WAIT_POLICY=passive .venv-lowest/bin/python -m pytest -m 'not slow'
 
 lint: .venv/installed-test
@@ -65,7 +65,7 @@ endif
 	@touch $@
 
 .venv/installed-test: .venv/installed
-	$(PIP) --requirement requirements.txt --editable '.[demo,train,lance,map,mcp,remote,test]'
+	$(PIP) --requirement requirements.txt --editable '.[demo,train,lance,map,mcp,ray,remote,test]'
 	@touch $@
 
 clean:

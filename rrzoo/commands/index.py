@@ -1,6 +1,8 @@
 """Build a gallery of a data set or of a folder of images, to search in; of a folder, only what is new is read."""
 
 import argparse
+import contextlib
+import os
 import shlex
 import time
 from pathlib import Path
@@ -11,7 +13,8 @@ from rrzoo import datasets, errors, ranks, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, remote, shared, shelf, stores
+from rrzoo.gallery import Gallery, cluster, indexing, remote, shared, shelf, stores
+from rrzoo.gallery.indexing import Batches
 from rrzoo.model import Model
 
 SOURCES = (
@@ -19,6 +22,10 @@ SOURCES = (
     "WebDataset's shards (.tar) and Parquet tables"
 )
 STORE = "write to LanceDB instead: lance:FOLDER, lance:s3://BUCKET/PATH or lance:gs://BUCKET/PATH (rrzoo[lance])"
+RAY = (
+    "embed on all nodes of a Ray cluster, HOST:PORT; without ADDRESS: $RAY_ADDRESS, or all cores of this machine "
+    "(rrzoo[ray])"
+)
 STOPPED = "the same command goes on from what is whole"
 
 
@@ -38,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out files and folders of this name, or path within the folder, such as '*.gif'; may be repeated",
     )
     computing.add_arguments(parser)
+    parser.add_argument("--ray", metavar="ADDRESS", nargs="?", const="", help=RAY)
     parser.add_argument("--strict", action="store_true", help="stop at an image that can't be read")
     parser.add_argument("--list", action="store_true", help="list the galleries that are there")
     parser.add_argument("--remove", metavar="GALLERY", help="remove a gallery of the model; the pictures stay")
@@ -58,23 +66,49 @@ def run(options: argparse.Namespace) -> None:
         )
         return
     if not options.source:
-        raise errors.ArgumentError("nothing to index was named: give a folder of images, or a data set (rrzoo data)")
+        taken = f" ({options.ray} was taken as the address of --ray: write it before that)" if options.ray else ""
+        raise errors.ArgumentError(
+            f"nothing to index was named{taken}: give a folder of images, or a data set (rrzoo data)"
+        )
     if options.store and options.out:
         raise errors.ArgumentError(f"--out {options.out} and --store {options.store} arrived: choose one place")
     if options.store:
         stores.place_of(options.store)
+    if options.ray is not None:
+        _index_on_cluster(options)
+        return
     with computing.together(options, STOPPED):
         _index(options)
 
 
-def _index(options: argparse.Namespace) -> None:
+def _index_on_cluster(options: argparse.Namespace) -> None:
+    ranks.this()  # raises where several are announced
+    if not _is_folder(options.source):
+        raise errors.ArgumentError(
+            f"--ray takes what all nodes can read, a folder, an address, a shard or a table, and {options.source} is "
+            "none of these: leave --ray away"
+        )
+    if "://" not in options.source:
+        options.source = os.path.abspath(options.source)  # noqa: PTH100 - links stay; nodes work in other folders
+    with cluster.connected(options.ray, options.source, options.device) as nodes:
+        print(nodes, flush=True)
+        _index(options, nodes)
+
+
+def _is_folder(source: str) -> bool:
+    return source not in datasets.names() and (Path(source).is_dir() or remote.is_remote(source))
+
+
+def _index(options: argparse.Namespace, nodes: cluster.Nodes | None = None) -> None:
     if options.store and ranks.this().count > 1:
         raise errors.ArgumentError(f"--store {options.store} is written by one process: index without torchrun")
-    model, begun = zoo.load(options.model, computing.device(options).where), time.perf_counter()
-    is_folder = options.source not in datasets.names() and (
-        Path(options.source).is_dir() or remote.is_remote(options.source)
-    )
-    gallery, name, folder, bar = (_of_folder if is_folder else _of_dataset)(model, options)
+    model = zoo.load(options.model, "cpu" if nodes else computing.device(options).where)
+    begun = time.perf_counter()
+    if nodes:
+        with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):  # noqa: PTH123 - of Ray's remarks
+            gallery, name, folder, bar = _of_folder(model, options, nodes.batches)
+    else:
+        gallery, name, folder, bar = (_of_folder if _is_folder(options.source) else _of_dataset)(model, options)
     if gallery is None:
         return
     seconds, embedded = time.perf_counter() - begun, bar.n - bar.initial
@@ -92,20 +126,24 @@ def _index(options: argparse.Namespace) -> None:
     print(f"search it with: python -m rrzoo demo {arguments}, or python -m rrzoo search IMAGE {arguments}")
 
 
-def _of_folder(model: Model, options: argparse.Namespace) -> tuple[Gallery | None, str, Path | None, tqdm]:
+def _of_folder(
+    model: Model, options: argparse.Namespace, batches_of: Batches = indexing.batches
+) -> tuple[Gallery | None, str, Path | None, tqdm]:
     """Index a folder; return its gallery, on the first rank alone, name, folder where it is in one, and the bar."""
     if options.split:
         raise errors.ArgumentError(f"--split {options.split}: a folder has no splits; name a folder in it")
     arguments = options.strict, options.exclude
     if options.store:
         with image_bar("indexing") as bar:
-            stored = stores.index_folder(model, options.source, options.store, resumer(bar), *arguments)
+            stored = stores.index_folder(model, options.source, options.store, resumer(bar), *arguments, batches_of)
         return stored, options.store, None, bar
     name = shelf.name_for(zoo.gallery_folder(options.model, ""), options.source)
     folder = options.out or zoo.gallery_folder(options.model, name)
     with image_bar("indexing") as bar:
-        index_folder = Gallery.index_folder if ranks.this().count == 1 else shared.index_folder
-        gallery = index_folder(model, options.source, folder, resumer(bar), *arguments)
+        if ranks.this().count > 1:
+            gallery = shared.index_folder(model, options.source, folder, resumer(bar), *arguments)
+        else:
+            gallery = Gallery.index_folder(model, options.source, folder, resumer(bar), *arguments, batches_of)
     return gallery, name, folder, bar
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from rrzoo import errors
 from rrzoo.gallery import folders, indexing, kept, listing, sources, storage, updating, writing
 from rrzoo.gallery.backends import Backend
-from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.indexing import Batches, Embedder
 from rrzoo.gallery.manifest import GalleryManifest
 from rrzoo.gallery.pictures import DatasetPictures, Pictures, pictures_of
 from rrzoo.gallery.rows import Rows
@@ -101,6 +101,7 @@ class Gallery(Searchable):
         progress: OnProgress | None = None,
         strict: bool = False,
         exclude: Sequence[str] = (),
+        batches_of: Batches | None = None,
     ) -> "Gallery":
         """Bring the gallery in `saved` up to date with a folder of images, and save it.
 
@@ -116,12 +117,13 @@ class Gallery(Searchable):
             progress: called before the first batch, with what need not be embedded, and after each.
             strict: as for `build`.
             exclude: patterns as of a shell; files and folders of such a name, or path within `source`, are left out.
+            batches_of: reads and embeds, such as the `batches` of `rrzoo.gallery.cluster`; default: this process.
 
         Raises:
             errors.GalleryError: as for `build`, and if `saved` can't be written or is the gallery of another folder.
             errors.ArgumentError: a package is missing, or something is to be left out of what is no folder.
         """
-        arguments = model, source, Path(saved), progress, strict, exclude
+        arguments = model, source, Path(saved), progress, strict, exclude, batches_of
         storage.check_owner(Path(saved), listing.identity(source))
         try:
             return cls._index_folder(updating.usable(Path(saved), model.fingerprint), *arguments)
@@ -138,6 +140,7 @@ class Gallery(Searchable):
         progress: OnProgress | None,
         strict: bool,
         exclude: Sequence[str],
+        batches_of: Batches | None,
     ) -> "Gallery":
         unfinished = Unfinished(saved, model.fingerprint, listing.identity(source))
         known = [*([before.rows] if before else []), *unfinished.known()]
@@ -145,7 +148,7 @@ class Gallery(Searchable):
         skipped: list[str] = []
         notes = list(listed.notes)
         taker = None if strict else skipped
-        indexed = indexing.embed(model, listed, progress, taker, notes, known, unfinished.add)
+        indexed = indexing.embed(model, listed, progress, taker, notes, known, unfinished.add, True, batches_of)
         manifest = GalleryManifest(
             model=model.name,
             fingerprint=model.fingerprint,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -55,6 +55,12 @@ class Embedder(Protocol):
         """Return the relation scores, float32 (N,), of pairs of features (N, D)."""
 
 
+# reads and embeds pictures of a source by their numbers: `batches` does so in this process, and says what it takes
+Batches: TypeAlias = Callable[
+    [Embedder, PictureSource, Sequence[int], list[str] | None, list[str], bool], Iterator[tuple[Batch, Rows | None]]
+]
+
+
 @dataclass(frozen=True)
 class Indexed:
     """Which pictures of a source have features, and where these are."""
@@ -91,6 +97,7 @@ def embed(
     known: Sequence[Rows] = (),
     keep: Callable[[Rows], None] | None = None,
     rerank: bool = True,
+    batches_of: Batches | None = None,
 ) -> Indexed:
     """Compute what is not known yet of a source's pictures.
 
@@ -103,6 +110,7 @@ def embed(
         known: rows of this model; those of the same source and stamp are not computed again.
         keep: takes the rows of each batch that was embedded.
         rerank: keep what the relation head takes, where that is not to be had from the embedding.
+        batches_of: reads and embeds; default: `batches`.
 
     Returns:
         the pictures; `Indexed.known` begins with `known`.
@@ -116,7 +124,8 @@ def embed(
     before = count - len(missing)
     if progress:
         progress(before, count)
-    for batch, rows in batches(model, source, missing, skipped, [] if notes is None else notes, rerank):
+    notes = [] if notes is None else notes
+    for batch, rows in (batches_of or batches)(model, source, missing, skipped, notes, rerank):
         if rows is not None:
             parts[batch.numbers], places[batch.numbers] = len(several), np.arange(len(rows))
             several.append(rows)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from rrzoo.datasets import Dataset
-from rrzoo.gallery import listing, sources
+from rrzoo.gallery import indexing, listing, sources
 from rrzoo.gallery.gallery import Gallery
-from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.indexing import Batches, Embedder
 from rrzoo.gallery.sources import Folder
 from rrzoo.gallery.stores.opening import load
 from rrzoo.gallery.stores.writing import Lister, index
@@ -33,6 +33,7 @@ def index_folder(
     progress: OnProgress | None = None,
     strict: bool = False,
     exclude: Sequence[str] = (),
+    batches_of: Batches = indexing.batches,
 ) -> Gallery:
     """Bring the gallery in a store up to date with a source, as `Gallery.index_folder` does one in a folder.
 
@@ -43,7 +44,7 @@ def index_folder(
         errors.GalleryError, errors.ArgumentError: as for `stores.index`, or the source can't be listed.
     """
     lister = partial(listing.listed, source, exclude)
-    return _index(model, address, listing.identity(source), lister, progress, strict)
+    return _index(model, address, listing.identity(source), lister, progress, strict, batches_of)
 
 
 def index_datasets(
@@ -65,9 +66,15 @@ def index_datasets(
 
 
 def _index(
-    model: Embedder, address: str, of: str, lister: Lister, progress: OnProgress | None, strict: bool
+    model: Embedder,
+    address: str,
+    of: str,
+    lister: Lister,
+    progress: OnProgress | None,
+    strict: bool,
+    batches_of: Batches = indexing.batches,
 ) -> Gallery:
-    skipped, notes = index(model, address, of, lister, progress, strict)
+    skipped, notes = index(model, address, of, lister, progress, strict, batches_of)
     gallery = open_gallery(model, address)
     gallery.skipped, gallery.notes = tuple(skipped), tuple(notes)
     return gallery

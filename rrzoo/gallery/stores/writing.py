@@ -10,7 +10,7 @@ from rrzoo.gallery import indexing
 from rrzoo.gallery.backends import Lance
 from rrzoo.gallery.backends.lance import columns_of
 from rrzoo.gallery.backends.lance_table import LanceTable
-from rrzoo.gallery.indexing import Embedder
+from rrzoo.gallery.indexing import Batches, Embedder
 from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.sources import Picture, PictureSource
 from rrzoo.gallery.stores.opening import FORMAT, ids_of, open_table, opened
@@ -30,6 +30,7 @@ def index(
     lister: Lister,
     progress: OnProgress | None = None,
     strict: bool = False,
+    batches_of: Batches = indexing.batches,
 ) -> tuple[list[str], list[str]]:
     """Bring the gallery in a store up to date with a source of pictures.
 
@@ -44,6 +45,7 @@ def index(
         lister: lists the source; takes what is known of it.
         progress: called before the first batch, with what need not be embedded, and after each.
         strict: raise where a picture can't be read, instead of leaving it out.
+        batches_of: reads and embeds, in this process or, as the `batches` of `rrzoo.gallery.cluster` does, on others.
 
     Returns:
         pictures that were left out, and notes, as of a `Gallery`.
@@ -69,7 +71,7 @@ def index(
     before = count - len(missing)
     if progress:
         progress(before, count)
-    for batch, rows in indexing.batches(model, source, missing, None if strict else skipped, notes):
+    for batch, rows in batches_of(model, source, missing, None if strict else skipped, notes, True):
         if rows is not None:
             writer.add(batch.numbers, rows)
             kept.update(ids[batch.numbers].tolist())

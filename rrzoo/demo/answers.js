@@ -37,6 +37,7 @@
         if (awaited.size) opened = await fetch(...request);
       } while (awaited.size && opened.ok);
     } catch (problem) {
+      if (problem.name === "AbortError") throw problem;  // the page is being left: there is nobody to tell
       console.warn(problem);
     }
     await Promise.allSettled(joining);

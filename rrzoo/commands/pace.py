@@ -14,7 +14,7 @@ from rrzoo.datasets.mapped import Selection
 from rrzoo.training import checkpoint, kept_features
 
 SHARE = 0.95  # of the time that is planned for: a machine may be slower later on
-OF_FEATURES = 0.6  # of that, where a head learns from features: its epochs take the rest
+OF_FEATURES = 0.85  # of that, where a head learns from features: its epochs take the rest
 
 
 def that_fit(chosen: Recipe, images: Dataset, run: Path, options: argparse.Namespace) -> tuple[Recipe, Dataset]:

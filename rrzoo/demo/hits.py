@@ -21,7 +21,7 @@ def closeness(gallery: Gallery, score: float) -> str:
     """
     random = gallery.random_scores()
     if score >= ITSELF:
-        return "the same picture"
+        return "itself"
     if len(random) == 0:
         return f"{score:.2f}"
     share = min(100 * np.searchsorted(random, score) / len(random), 99.99)  # 10,000 pairs say no more

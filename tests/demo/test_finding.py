@@ -33,7 +33,7 @@ def test_closeness_is_the_share_of_random_pairs_that_are_less_similar(gallery: G
         said = hits.closeness(gallery, score)
         assert float(said.strip("%")) == pytest.approx(100 * share, abs=1 if share < 0.99 else 0.011)
         assert float(said.strip("%")) <= 100 * share
-    assert hits.closeness(gallery, 1.0) == "the same picture"
+    assert hits.closeness(gallery, 1.0) == "itself"
     assert hits.closeness(gallery, 0.99989) == "99.99%"
     for percent in (50, 90, 99):
         least = hits.least_score(gallery, percent)

@@ -104,7 +104,7 @@ def load(run: Path, step: TrainStep) -> tuple[int, float]:
         saved, metadata, tensors = read(run / CHECKPOINT)
     except errors.TrainingError as problem:
         raise _with_remedy(run, problem) from None
-    _check_same(run, saved, recipe)
+    check_same_recipe(run, saved, recipe)
     try:
         epochs_done, seconds = int(metadata["epochs_done"]), float(metadata["seconds"])
         if not (1 <= epochs_done <= recipe.epochs and 0 <= seconds < math.inf):
@@ -134,7 +134,7 @@ def load_within(run: Path, step: TrainStep, epoch: int) -> tuple[int, dict[str, 
         saved, metadata, tensors = read(path)
     except errors.TrainingError as problem:
         raise errors.TrainingError(f"{problem}: {remedy}") from None
-    _check_same(run, saved, recipe)
+    check_same_recipe(run, saved, recipe)
     try:
         if int(metadata["epochs_done"]) != epoch:
             return None
@@ -163,7 +163,12 @@ def _write(
     save_file({name: tensor.cpu().contiguous() for name, tensor in every.items()}, path, recipe | metadata)
 
 
-def _check_same(run: Path, saved: Recipe, recipe: Recipe) -> None:
+def check_same_recipe(run: Path, saved: Recipe, recipe: Recipe) -> None:
+    """Refuse to go on with another recipe; say what has changed.
+
+    Raises:
+        errors.TrainingError: they differ.
+    """
     if saved != recipe:
         changed = [
             f"{field.name} was {getattr(saved, field.name)}, is {getattr(recipe, field.name)}"

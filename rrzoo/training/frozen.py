@@ -8,7 +8,6 @@ the area under the ROC curve stops rising on them.
 
 import copy
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Sequence
@@ -92,7 +91,10 @@ def train_head(
             images=len(dataset),
         )
         path, computing = run / kept_features.FEATURES, backbone.to(device.where).eval()
-        on_kept = functools.partial(_keep, state, run, started)
+
+        def on_kept(done: int) -> None:
+            state.keep(run, done, time.perf_counter() - started)
+
         features = view_features(recipe, computing, dataset, path, device, state.done, on_kept)
     except OSError as problem:
         raise errors.TrainingError(f"{run} can't be written ({problem}): make room, or choose another --zoo") from None
@@ -104,10 +106,6 @@ def train_head(
     views_seen = epochs * learnt_from * recipe.views
     gpu = "" if device.is_cpu else device.name
     return Pretrained(backbone, head, learnt_from, epochs, views_seen, taken, gpu=gpu), report
-
-
-def _keep(state: kept_features.State, run: Path, started: float, done: int) -> None:
-    state.keep(run, done, time.perf_counter() - started)
 
 
 def fit_head(

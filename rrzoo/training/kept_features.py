@@ -9,6 +9,7 @@ import numpy as np
 
 from rrzoo import errors, files, records
 from rrzoo.config import Recipe
+from rrzoo.training import checkpoint
 
 FEATURES = "features.npy"  # in the run's folder: float16 (K, N, D)
 STATE = "features.json"  # beside it
@@ -68,10 +69,11 @@ def begin(run: Path, recipe: Recipe, pictures: int, resume: bool) -> State:
         run.mkdir(parents=True, exist_ok=True)
         return State(recipe, pictures, 0, 0.0)
     state = read(run)
-    if (state.recipe, state.pictures) != (recipe, pictures):
+    checkpoint.check_same_recipe(run, state.recipe, recipe)
+    if state.pictures != pictures:
         raise errors.TrainingError(
-            f"{run} was started with another recipe, or with {state.pictures:,} pictures and not {pictures:,}: resume "
-            "with the same options, or delete the folder to start anew"
+            f"{run} was started with {state.pictures:,} pictures and not {pictures:,}: resume with the same ones, or "
+            "delete the folder to start anew"
         )
     files.remove_abandoned(run)
     return state

@@ -62,3 +62,9 @@ def choices(given: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return f"{hint}Known: {', '.join(names) or 'none'}"
+
+
+def first_line(problem: object) -> str:
+    """Return the first line of what another library's error says, without a full stop; its kind where it is empty."""
+    lines = (line.strip() for line in str(problem).splitlines())
+    return next(filter(None, lines), type(problem).__name__)[:200].rstrip(".")

@@ -80,7 +80,7 @@ class BorrowedBackbone(Backbone):
             features, maps = self(picture), self._maps(picture)
         except (RuntimeError, AssertionError, ValueError, IndexError) as problem:
             raise errors.ArgumentError(
-                f"{self.name} can't take pictures of {size} px ({_first_line(problem)}): its own size is "
+                f"{self.name} can't take pictures of {size} px ({errors.first_line(problem)}): its own size is "
                 f"{self.native_size} px"
             ) from None
         finally:
@@ -190,7 +190,3 @@ def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str
         *missing,
         *unknown,
     ]
-
-
-def _first_line(problem: BaseException) -> str:
-    return next(iter(str(problem).splitlines()), type(problem).__name__)[:120]

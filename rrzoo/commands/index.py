@@ -13,13 +13,13 @@ from rrzoo import datasets, errors, ranks, zoo
 from rrzoo.commands import computing
 from rrzoo.commands.printing import printable
 from rrzoo.commands.progress import decoding, image_bar, mover, print_skipped, print_some, resumer
-from rrzoo.gallery import Gallery, cluster, indexing, remote, shared, shelf, stores
+from rrzoo.gallery import Gallery, cluster, indexing, listing, remote, shared, shelf, stores
 from rrzoo.gallery.indexing import Batches
 from rrzoo.model import Model
 
 SOURCES = (
     "a folder of images; a data set (rrzoo data); or, with rrzoo[remote], s3://BUCKET/PREFIX and other addresses, "
-    "WebDataset's shards (.tar) and Parquet tables"
+    "WebDataset's shards (.tar) and Parquet tables; with rrzoo[lance], a table of LanceDB, lance:PATH/NAME.lance"
 )
 STORE = "write to LanceDB instead: lance:FOLDER, lance:s3://BUCKET/PATH or lance:gs://BUCKET/PATH (rrzoo[lance])"
 RAY = (
@@ -88,8 +88,7 @@ def _index_on_cluster(options: argparse.Namespace) -> None:
             f"--ray takes what all nodes can read, a folder, an address, a shard or a table, and {options.source} is "
             "none of these: leave --ray away"
         )
-    if "://" not in options.source:
-        options.source = os.path.abspath(options.source)  # noqa: PTH100 - links stay; nodes work in other folders
+    options.source = listing.absolute(options.source)  # nodes work in other folders
     with cluster.connected(options.ray, options.source, options.device) as nodes:
         print(nodes, flush=True)
         _index(options, nodes)

@@ -25,14 +25,14 @@ def images_of(chosen: Recipe) -> int:
 def estimate(chosen: Recipe, device: Device = devices.CPU) -> float:
     """Return about how many seconds training takes on this machine, from two steps on clay figures.
 
-    On a CPU, backbones other than Conv4 take steps of few views, not compiled: an upper bound, and memory stays small.
+    On a CPU, backbones that are no Conv4 take steps of few views, not compiled: an upper bound, and memory stays small.
     """
     if not chosen.epochs:
         return 0.0
     if chosen.freeze == "all":
         return borrowing.estimate(chosen, device) * images_of(chosen)
     few = chosen
-    if chosen.backbone != "conv4" and device.is_cpu:
+    if device.is_cpu and not isinstance(backbones.create(chosen.backbone), backbones.Conv4):
         few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)
     figures = datasets.load("clay10", "test")
     figures = dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size))

@@ -187,7 +187,6 @@ def _unpack(part: Path, archive: Archive, folder: Path) -> None:
         except UNPACKING as problem:
             if isinstance(problem, OSError) and problem.errno in NO_ROOM:
                 raise
-            first = f"{problem}".splitlines()[0] if f"{problem}" else type(problem).__name__
             raise errors.DownloadError(
-                f"{part} can't be unpacked ({first:.200}): delete it and fetch it again"
+                f"{part} can't be unpacked ({errors.first_line(problem)}): delete it and fetch it again"
             ) from None

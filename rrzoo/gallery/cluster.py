@@ -11,7 +11,6 @@ left have no room for one more; and in place of Ray Data, which does the same, b
 import functools
 import importlib.util
 import os
-import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,22 +21,20 @@ import torch
 
 import rrzoo
 from rrzoo import devices, environment, errors
-from rrzoo.gallery import indexing
+from rrzoo.gallery import indexing, listing
+from rrzoo.gallery.cluster_address import require_answer
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.reading import Batch
 from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.sources import Folder, PictureSource
 
 AHEAD = 2  # tasks for each that can run at once
-PATIENCE = 5  # s for an address to answer
 DEVICES = ("auto", "cpu", "cuda")
 ENVIRONMENT = {  # of this process, and of what it starts; where it is set, it stays
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the way of later versions, of which Ray else warns
     "RAY_worker_niceness": "0",  # they do the work of this process, which is not niced; else 15
 }
-HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000 04 00 00000000")  # RFC 9113, section 3.4
-SETTINGS = 4  # type of the frame with which a server of gRPC, which is HTTP/2, begins
 
 Part = tuple[list[int], int, Rows | None]  # numbers within a fragment, pictures so far, rows
 
@@ -73,8 +70,7 @@ class Nodes:
         Raises:
             errors.ArgumentError: it has no such device.
         """
-        text = os.fspath(source)
-        self._place = None if "://" in text else text
+        self._place = listing.path_of(source)
         workers = _workers()
         self.count = len(workers)
         self.cpus, self.gpus = (sum(one[kind] for one in workers) for kind in (0, 1))
@@ -156,7 +152,7 @@ def connected(address: str, source: Folder, device: str = "auto") -> Iterator[No
         raise errors.ArgumentError("a cluster takes one more package, ray: pip install 'rrzoo[ray]'")
     address = address or os.environ.get("RAY_ADDRESS", "")
     if address:
-        _require_answer(address)
+        require_answer(address)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -168,33 +164,11 @@ def connected(address: str, source: Folder, device: str = "auto") -> Iterator[No
         ray.init(address=address or "local", **quiet, **({} if address else started))
     except (OSError, RuntimeError, ValueError) as problem:
         what = f"the cluster at {address} can't be joined" if address else "no cluster can be started on this machine"
-        raise errors.ArgumentError(f"{what}: {_one_line(problem)}") from None
+        raise errors.ArgumentError(f"{what}: {errors.first_line(problem)}") from None
     try:
         yield Nodes(source, device)
     finally:
         ray.shutdown()
-
-
-def _require_answer(address: str) -> None:
-    """Refuse an address where no server of gRPC is: Ray itself would wait there for minutes."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not re.fullmatch(r"[\w.-]+|\[[\w:]+\]", host) or not port.isdecimal():
-        raise errors.ArgumentError(
-            f"{address!r} is no address of a Ray cluster: write HOST:PORT, as ray start --head --port PORT has it"
-        )
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as connection:
-            connection.sendall(HELLO)
-            answer = connection.recv(9)
-    except (OSError, OverflowError) as problem:
-        raise errors.ArgumentError(
-            f"no Ray cluster answers at {address} ({_one_line(problem)}): start one there with ray start --head, or "
-            "leave the address away to use this machine alone"
-        ) from None
-    if len(answer) < 4 or answer[3] != SETTINGS:
-        raise errors.ArgumentError(
-            f"what answers at {address} is no Ray cluster: give the port of ray start --head, which is 6379 by default"
-        )
 
 
 def _workers() -> list[tuple[int, int]]:
@@ -217,13 +191,13 @@ def _result(ready: Any) -> Embedded:
             raise cause from None
         if isinstance(cause, ImportError) or "failed to import on the worker" in str(cause):
             raise errors.ArgumentError(
-                f"a node can't run rrzoo ({_one_line(cause)}): install rrzoo {rrzoo.__version__} on all nodes"
+                f"a node can't run rrzoo ({errors.first_line(cause)}): install rrzoo {rrzoo.__version__} on all nodes"
             ) from None
         raise  # a fault of rrzoo: its trace on the node is needed
     except ray.exceptions.RayError as problem:
         raise errors.GalleryError(
-            f"Ray gave up some pictures ({type(problem).__name__}: {_one_line(problem)}): what is embedded is kept, "
-            "and the same command goes on from it"
+            f"Ray gave up some pictures ({type(problem).__name__}: {errors.first_line(problem)}): what is embedded is "
+            "kept, and the same command goes on from it"
         ) from None
     here = _versions()
     if found.versions != here:
@@ -261,7 +235,3 @@ def _model(reference: Any, device: str, threads: int) -> Any:
 
 def _versions() -> dict[str, str]:
     return {"rrzoo": rrzoo.__version__, **environment.versions()}
-
-
-def _one_line(problem: object) -> str:
-    return next((line.strip() for line in str(problem).splitlines() if line.strip()), type(problem).__name__)[:200]

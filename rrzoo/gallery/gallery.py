@@ -112,7 +112,8 @@ class Gallery(Searchable):
         Args:
             model: whose features are indexed.
             source: the folder of images, as for `build`; or, where pyarrow is installed, an address of object storage
-                (s3://bucket/prefix), a WebDataset shard (.tar) or a Parquet table: see `rrzoo.gallery.remote`.
+                (s3://bucket/prefix), a WebDataset shard (.tar) or a Parquet table, and where LanceDB is, a table of it
+                (lance:photos.lance): see `rrzoo.gallery.remote`.
             saved: the gallery's folder; what is there of another model, or damaged, is replaced.
             progress: called before the first batch, with what need not be embedded, and after each.
             strict: as for `build`.

@@ -6,21 +6,35 @@ from pathlib import Path, PurePosixPath
 
 from rrzoo import errors
 from rrzoo.gallery import folders, remote
+from rrzoo.gallery.backends.lance_connection import SCHEME
 from rrzoo.gallery.rows import Rows
 from rrzoo.gallery.sources import Folder, PictureSource
 
 
+def path_of(source: Folder) -> str | None:
+    """Return the path of a source on this machine; None of what is elsewhere."""
+    path = os.fspath(source).removeprefix(SCHEME)
+    return None if "://" in path else path
+
+
+def absolute(source: str) -> str:
+    """Return a source as it is called in any working directory; links stay."""
+    path = path_of(source)
+    # no Path: a folder's name may be no text
+    return source if path is None else source.removesuffix(path) + os.path.abspath(path)  # noqa: PTH100
+
+
 def identity(source: Folder) -> str:
     """Return what tells a source from all others: an address, or a path without links, see `folders.identity`."""
-    text = os.fspath(source)
-    return text if "://" in text else folders.identity(Path(source))
+    text, path = os.fspath(source), path_of(source)
+    return text if path is None else text.removesuffix(path) + folders.identity(Path(path))
 
 
 def name(source: Folder) -> str:
     """Return what a source would be called: the last part of its path."""
-    text = os.fspath(source)
-    path = PurePosixPath(text.partition("?")[0]) if "://" in text else Path(source).resolve()
-    return folders.spelt_out(path.name) or "root"
+    text, path = os.fspath(source), path_of(source)
+    last = PurePosixPath(text.partition("?")[0]) if path is None else Path(path).resolve()
+    return folders.spelt_out(last.name) or "root"
 
 
 def listed(source: Folder, exclude: Sequence[str] = (), known: Iterable[Rows] = ()) -> PictureSource:

@@ -114,16 +114,12 @@ def refusals(source: Source, unreachable: str = "is not in the cache and can't b
     except hub.OfflineModeIsEnabled:
         problem = f"{source} {unreachable}, since HF_HUB_OFFLINE forbids it: unset that variable"
     except (httpx2.TransportError, OSError) as reason:  # of the network, or of the disk
-        problem = f"{source} {unreachable} ({_first_line(reason)}): connect to the network and try again"
+        problem = f"{source} {unreachable} ({errors.first_line(reason)}): connect to the network and try again"
     except (ValueError, TypeError, KeyError) as reason:  # no JSON, or not the Hub's
         problem = (
-            f"what answers for {source} is no Hub ({_first_line(reason)}): "
+            f"what answers for {source} is no Hub ({errors.first_line(reason)}): "
             "log in to the network, or check the variable HF_ENDPOINT"
         )
     else:
         return
     raise errors.HubError(problem) from None
-
-
-def _first_line(reason: Exception) -> str:
-    return next(iter(str(reason).splitlines()), type(reason).__name__).rstrip(".")

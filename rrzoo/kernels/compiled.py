@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from rrzoo import errors
+
 
 class Compiled:
     """Calls a backbone through torch.compile where it works, and directly where it does not.
@@ -44,7 +46,7 @@ class Compiled:
             parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
             torch.autograd.grad(function(views).sum(), parameters)
         except Exception as error:  # compilers have many ways to fail, and training needs none
-            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            reason = errors.first_line(error)
             warnings.warn(f"the backbone trains somewhat slower, since torch.compile fails: {reason}", stacklevel=4)
             return None
         finally:

@@ -148,8 +148,8 @@ def collective(remedy: str = "") -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:  # of torch's: the others closed the connection, or the time is over
-        first = next(iter(str(problem).splitlines()), type(problem).__name__)
-        reason = re.sub(r"\[\S+:\d+\]\s*", "", first).partition(". ")[0]  # without places in gloo's sources
+        without_places = re.sub(r"\[\S+:\d+\]\s*", "", str(problem))  # in gloo's sources
+        reason = errors.first_line(without_places).partition(". ")[0]
         remedy = remedy or groups().remedy
         raise errors.TrainingError(f"rank {announced().number} lost the others ({reason:.100}): {remedy}") from None
 

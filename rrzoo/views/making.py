@@ -156,7 +156,7 @@ def _fused() -> Callable[..., Tensor]:
                 raise
             except Exception as error:  # compilers have many ways to fail, and views need none
                 works = False
-                reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+                reason = errors.first_line(error)
                 warnings.warn(f"views take longer, since torch.compile fails: {reason}", stacklevel=2)
         return colour(*arguments)
 

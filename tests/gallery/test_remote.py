@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from rrzoo import errors
-from rrzoo.gallery import folders, remote
-from rrzoo.gallery.remote import addresses
+from rrzoo.gallery import folders, listing, remote
+from rrzoo.gallery.remote import addresses, lance_tables
 from rrzoo.gallery.sources import PictureSource
 
 
@@ -146,3 +146,81 @@ def test_addresses_that_are_none() -> None:
     assert not remote.is_remote("photos")
     assert not remote.is_remote("gone.parquet")
     assert remote.is_remote("s3://bucket/x")
+
+
+def lance_table(place: str, photos: Path, **connection: object) -> list[Path]:
+    """Write the pictures, in the order returned, into a table `photos` of LanceDB, a version for each two."""
+    import lancedb
+
+    paths = sorted(photos.rglob("*.png"))
+    rows = [
+        {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": path.parent.name, "n": n}
+        for n, path in enumerate(paths)
+    ]
+    table = lancedb.connect(place, **connection).create_table("photos", rows[:2])
+    for start in (2, 4):
+        table.add(rows[start : start + 2])
+    return paths
+
+
+def test_a_table_of_lancedb(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lancedb
+
+    paths = lance_table(str(tmp_path), photos)
+    address = f"lance:{tmp_path}/photos.lance"
+    assert remote.is_remote(address)
+    found = remote.of_address(address)
+    assert [picture.source for picture in found.pictures] == [f"photos.lance/{n}" for n in range(6)]
+    assert [picture.label for picture in found.pictures] == [path.parent.name for path in paths]
+    expected = [np.asarray(Image.open(path)).ravel().tolist() for path in paths]
+    assert pixels(found) == expected
+    table = lancedb.connect(tmp_path).open_table("photos")
+    table.delete("n in (1, 3)")
+    table.add([{"image": {"bytes": b"no picture", "path": "x"}, "label": "sea", "n": 6}])
+    table.add([{"image": None, "label": None, "n": 7}])
+    lance_tables._rows.cache_clear()
+    assert pixels(found) == expected  # of the version that was listed
+    later = remote.of_address(address)
+    assert {picture.stamp for picture in later.pictures}.isdisjoint(picture.stamp for picture in found.pictures)
+    *good, broken, empty = later.pictures
+    assert [picture.read(99, []).ravel().tolist() for picture in good] == [expected[n] for n in (0, 2, 4, 5)]
+    with pytest.raises(errors.ImageError, match=r"^photos\.lance is not an image that can be read"):
+        broken.read(99, [])
+    with pytest.raises(errors.ImageError, match=r"^photos\.lance holds no bytes there"):
+        empty.read(99, [])
+    monkeypatch.chdir(tmp_path)
+    assert listing.identity("lance:photos.lance") == listing.absolute("lance:photos.lance") == address
+    assert listing.name("lance:photos.lance") == "photos.lance"
+    assert remote.of_address("lance:photos.lance").pictures[0].source == "photos.lance/0"
+
+
+def test_a_table_of_lancedb_in_object_storage(photos: Path, bucket: str) -> None:
+    top, _, query = bucket.partition("?")
+    place = query.partition("&")[0].removeprefix("endpoint_override=")
+    options = {"endpoint": f"http://{place}", "allow_http": "true", "region": "us-east-1"}
+    paths = lance_table(top, photos, storage_options=options)
+    found = remote.of_address(f"lance:{top}/photos.lance?{query}")
+    assert pixels(found) == [np.asarray(Image.open(path)).ravel().tolist() for path in paths]
+    with pytest.raises(errors.GalleryError, match=r"^lance:s3://pictures/all/none\.lance\S* can't be read: "):
+        remote.of_address(f"lance:{top}/none.lance?{query}")
+
+
+def test_tables_of_lancedb_that_are_none(tmp_path: Path) -> None:
+    import lancedb
+
+    lancedb.connect(tmp_path).create_table("numbers", [{"n": 1}])
+    (tmp_path / "folder.lance").mkdir()
+    for place, problem in {
+        f"{tmp_path}/numbers.lance": r"numbers\.lance has 0 columns of bytes \(n\): one is needed, of image files",
+        f"{tmp_path}/folder.lance": r"folder\.lance can't be read: ",
+        f"{tmp_path}/none.lance": r"none\.lance is not there: name the folder of a table of LanceDB",
+    }.items():
+        with pytest.raises(errors.GalleryError, match=problem):
+            remote.of_address(f"lance:{place}")
+    assert not (tmp_path / "none.lance").exists()
+    for place, problem in {
+        f"{tmp_path}/numbers": r"names no table: write lance:FOLDER/NAME\.lance",
+        "s3://key:secret@bucket/x.lance": r"^lance:s3://\.\.\.@bucket/x\.lance holds a name or key",
+    }.items():
+        with pytest.raises(errors.ArgumentError, match=problem):
+            remote.of_address(f"lance:{place}")

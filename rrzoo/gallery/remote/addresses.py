@@ -30,7 +30,7 @@ def open_address(address: str) -> tuple[Any, str]:
     try:
         filesystem, path = FileSystem.from_uri(address if "://" in address else str(Path(address).resolve()))
     except (OSError, ArrowException, ValueError) as problem:
-        raise errors.GalleryError(f"{address} can't be opened: {first_line(problem)}") from None
+        raise errors.GalleryError(f"{address} can't be opened: {errors.first_line(problem)}") from None
     return filesystem, path
 
 
@@ -53,10 +53,5 @@ class Range:
                 file.seek(self.start)
                 content = file.read(self.size)
         except OSError as problem:
-            raise errors.ImageError(f"{name} can't be read: {first_line(problem)}") from None
+            raise errors.ImageError(f"{name} can't be read: {errors.first_line(problem)}") from None
         return images.read_bytes(content, name, shorter_side, notes)
-
-
-def first_line(problem: BaseException) -> str:
-    """Return what an error says, in one line of at most 200 characters."""
-    return next(iter(str(problem).splitlines()), type(problem).__name__)[:200]

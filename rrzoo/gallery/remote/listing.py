@@ -10,8 +10,9 @@ from typing import Any
 
 from rrzoo import errors, images
 from rrzoo.gallery import sources
-from rrzoo.gallery.remote import shards, tables
-from rrzoo.gallery.remote.addresses import Range, first_line, open_address
+from rrzoo.gallery.backends.lance_connection import SCHEME
+from rrzoo.gallery.remote import lance_tables, shards, tables
+from rrzoo.gallery.remote.addresses import Range, open_address
 from rrzoo.gallery.sources import Picture, PictureSource
 
 LISTERS = 16  # shards and tables that are looked into at once
@@ -19,20 +20,23 @@ LISTERS = 16  # shards and tables that are looked into at once
 
 def is_remote(source: str) -> bool:
     """Say whether a source is an address, a shard or a table."""
-    return "://" in source or (source.endswith((shards.SUFFIX, tables.SUFFIX)) and Path(source).is_file())
+    named = "://" in source or source.startswith(SCHEME)
+    return named or (source.endswith((shards.SUFFIX, tables.SUFFIX)) and Path(source).is_file())
 
 
 def of_address(address: str, identity: str | None = None) -> PictureSource:
     """List the pictures below an address, or in a shard or table; the first folder of a file's path is its label.
 
     Args:
-        address: such as s3://bucket/prefix, gs://bucket/prefix, photos.parquet or shard.tar.
+        address: such as s3://bucket/prefix, gs://bucket/prefix, photos.parquet, shard.tar or lance:photos.lance.
         identity: what tells it from all others; default: the address.
 
     Raises:
         errors.ArgumentError: pyarrow is missing, or knows no such kind of address.
         errors.GalleryError: it can't be read, or there is no picture.
     """
+    if address.startswith(SCHEME):
+        return _source(list(lance_tables.of_table(address)), address, identity)
     filesystem, top = open_address(address)
     try:
         found = _files(filesystem, top)
@@ -41,20 +45,24 @@ def of_address(address: str, identity: str | None = None) -> PictureSource:
                 one for several in listers.map(functools.partial(_pictures, address, top), found) for one in several
             ]
     except (OSError, ValueError, tarfile.TarError) as problem:
-        raise errors.GalleryError(f"{address} can't be read: {first_line(problem)}") from None
+        raise errors.GalleryError(f"{address} can't be read: {errors.first_line(problem)}") from None
+    pictures.sort(key=lambda picture: picture.source.split("/"))
+    return _source(pictures, address, identity, _ignored(found))
+
+
+def _source(pictures: list[Picture], address: str, identity: str | None, notes: tuple[str, ...] = ()) -> PictureSource:
     if not pictures:
         raise errors.GalleryError(
             f"{address} holds no pictures: image files ({', '.join(sorted(images.SUFFIXES))}) are read, and shards "
             f"({shards.SUFFIX}) and tables ({tables.SUFFIX}) of them"
         )
-    pictures.sort(key=lambda picture: picture.source.split("/"))
     return PictureSource(
         pictures,
         sources.classes_of(pictures),
         batch=sources.BATCH,
         parallel=True,
         folder=identity or address,
-        notes=_ignored(found),
+        notes=notes,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rrzoo import errors, images
-from rrzoo.gallery.remote.addresses import first_line, open_address
+from rrzoo.gallery.remote.addresses import open_address
 from rrzoo.gallery.sources import Picture, Stamp
 
 SUFFIX = ".parquet"
@@ -33,11 +33,8 @@ class Cell:
         try:
             content = _cells(self.root, self.path, self.column, self.group)[self.row].as_py()
         except (OSError, ValueError) as problem:
-            raise errors.ImageError(f"{name} can't be read: {first_line(problem)}") from None
-        content = content.get("bytes") if isinstance(content, dict) else content
-        if not content:
-            raise errors.ImageError(f"{name} holds no bytes there")
-        return images.read_bytes(content, name, shorter_side, notes)
+            raise errors.ImageError(f"{name} can't be read: {errors.first_line(problem)}") from None
+        return images.read_bytes(bytes_of(content, name), name, shorter_side, notes)
 
 
 def of_table(address: str, path: str, name: str, stamp: Stamp) -> Iterator[Picture]:
@@ -46,20 +43,28 @@ def of_table(address: str, path: str, name: str, stamp: Stamp) -> Iterator[Pictu
 
     filesystem, _ = open_address(address)
     with filesystem.open_input_file(path) as opened, parquet.ParquetFile(opened) as table:
-        column = _image_column(table.schema_arrow, name)
+        column = image_column(table.schema_arrow, name)
         labels = next((one for one in LABELS if one in table.schema_arrow.names), None)
-        names = _class_names(table.schema_arrow, labels)
+        names = class_names(table.schema_arrow, labels)
         row = 0
         for group in range(table.num_row_groups):
             count = table.metadata.row_group(group).num_rows
             values = [None] * count if labels is None else table.read_row_group(group, [labels])[labels].to_pylist()
             for number, value in enumerate(values):
                 source = f"{name}/{row}"
-                yield Picture(source, stamp, _label(value, names), source, Cell(address, path, column, group, number))
+                yield Picture(source, stamp, label(value, names), source, Cell(address, path, column, group, number))
                 row += 1
 
 
-def _image_column(schema: Any, name: str) -> str:
+def bytes_of(cell: Any, name: str) -> bytes:
+    """Return the file that a cell of a column of image files holds."""
+    content: bytes | None = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not content:
+        raise errors.ImageError(f"{name} holds no bytes there")
+    return content
+
+
+def image_column(schema: Any, name: str) -> str:
     """Return the one column that holds image files."""
     from pyarrow import types
 
@@ -76,7 +81,7 @@ def _image_column(schema: Any, name: str) -> str:
     return columns[0]
 
 
-def _class_names(schema: Any, column: str | None) -> list[str]:
+def class_names(schema: Any, column: str | None) -> list[str]:
     """Return the names of a column's numbers, as data sets of the Hub keep them; else none."""
     try:
         about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -87,7 +92,8 @@ def _class_names(schema: Any, column: str | None) -> list[str]:
     return list(names) if known else []
 
 
-def _label(value: object, names: list[str]) -> str | None:
+def label(value: object, names: list[str]) -> str | None:
+    """Return the label that a cell means, where there is one."""
     if value is None:
         return None
     return str(names[value]) if isinstance(value, int) and 0 <= value < len(names) else str(value)

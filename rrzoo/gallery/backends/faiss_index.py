@@ -14,7 +14,7 @@ import numpy as np
 from rrzoo.gallery.columns import Values, blocks
 
 CELLS = 2.0  # cells of an inverted file: so many times the square root of its features
-PROBES = 64  # cells that are searched
+PROBES = 128  # cells that are searched: docs/scale.md has what they find
 SAMPLED = 48  # features of a cell, on average, by which cells are learnt
 ROUNDS = 8  # of k-means
 

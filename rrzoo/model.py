@@ -1,5 +1,6 @@
 """A model: backbone, perhaps relation head and linear probe, with the preparation of images they were trained with."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rrzoo import backbones, datasets, errors, features
+from rrzoo import backbones, datasets, environment, errors, features
 from rrzoo.config import ModelConfig
 from rrzoo.features import Features
 from rrzoo.gallery import Gallery, storage
@@ -21,6 +22,7 @@ from rrzoo.recogniser import Recogniser
 from rrzoo.relation import RelationHead
 
 LEAST_SIDE = 160  # px; thumbnails show so many
+LONG = 4  # batches, above which memory is kept from one to the next
 
 # OpenMP's threads do not survive a fork: a child would wait for its parent's for ever. With one thread it does not.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -332,7 +334,8 @@ class Model(nn.Module):
         progress: OnProgress | None = None,
     ) -> np.ndarray:
         given, rows, done = listed(images), [], 0
-        with features.eval_mode(self):
+        memory = environment.keep_memory if len(given) > LONG * self.batch_size else contextlib.nullcontext
+        with features.eval_mode(self), memory():
             for batch in self._batches(given):
                 rows.append(function(self._normalised(batch)).float().cpu().numpy())
                 done += len(batch)

@@ -24,6 +24,8 @@ def resident():
 step()
 usual, small = step(), resident()
 with environment.keep_memory():
+    with environment.keep_memory():  # within another: it gives nothing back
+        step()
     faults = min(step() for _ in range(8))  # what else is allocated may lie in between at first
     large = resident()
 print(usual, faults, large - small, resident() - small, step())

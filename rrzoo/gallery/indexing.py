@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from rrzoo import errors
+from rrzoo import environment, errors
 from rrzoo.features import Features
 from rrzoo.gallery import reading
 from rrzoo.gallery.blobs import Gathered
@@ -152,7 +152,7 @@ def batches(
     Arguments and errors are those of `embed` and `reading.read`.
     """
     with_relation = _with_relation(model, rerank)
-    with ThreadPoolExecutor(ENCODERS) as threads:
+    with environment.keep_memory(), ThreadPoolExecutor(ENCODERS) as threads:
         encoders = None if source.splits else threads
         for batch in reading.read(source, numbers, model.shorter_side, skipped, notes):
             yield batch, _embed_batch(model, source, batch, encoders, with_relation) if batch.pixels else None

@@ -183,6 +183,15 @@ def test_alignment_tells_photographs_apart(photographs: list[Image.Image]) -> No
     assert alignment.align([], []).shape == (0, 2)
 
 
+def test_pictures_that_agree_nowhere() -> None:
+    """Where a picture lies on the other, their slopes are opposed: the best correlation is where it does not."""
+    rising = np.broadcast_to(np.linspace(0, 255, 48).astype(np.uint8), (48, 48))
+    steps = np.where(np.arange(48) < 24, 40, 200).astype(np.uint8)[:, None] * np.ones((1, 48), np.uint8)
+    ((opposed, _), (across, _)) = alignment.align([rising, rising], [255 - rising, steps])
+    assert opposed > 0.99  # mirrored, they are one
+    assert across < 0.5
+
+
 def test_a_frame_is_taken_off(random: np.random.Generator) -> None:
     picture = smooth_image(random, 60, 80)
     framed = np.full((100, 100, 3), 240, np.uint8)

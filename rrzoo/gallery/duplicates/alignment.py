@@ -83,7 +83,8 @@ def _coarse(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> tuple[T
             products = torch.fft.irfft2((spectrum * _spectrum(seen).conj()).sum(1), (CANVAS, CANVAS))
             peak = products.flatten(1).max(1)
             down, across = peak.indices // CANVAS, peak.indices % CANVAS
-            down, across = (torch.where(at >= COARSE, at - CANVAS, at) for at in (down, across))
+            # what lies nowhere on the other has a correlation of 0, which can be the best there is
+            down, across = (torch.where(at >= COARSE, at - CANVAS, at).clamp(min=1 - side) for at in (down, across))
             score = _normalised(peak.values, energy, _sums(seen), down, across, side)
             # a point x of the left, -1 to 1, is on the right at (x + 1 - 2 * shift / COARSE) / scale - 1
             size = side / COARSE

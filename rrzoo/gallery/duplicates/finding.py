@@ -61,7 +61,7 @@ def find(
         same: rows that are known to be the same file.
         folder: where the files are, by which the best is told, and series; without it there are none, and the order
             within a group is that of rows.
-        progress: called with pairs done and pairs in all.
+        progress: called with pairs done, and with how many there will be at most, as far as is known by then.
     """
     groups = group(comparison, threshold, same, progress)
     found: list[CopyGroup] = []

@@ -74,25 +74,24 @@ def _coarse(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> tuple[T
     """Return the best correlation (P,) of all scales, shifts and mirrors, and its map from left to right, (P, 2, 3)."""
     best, found = torch.full((len(one),), -2.0), torch.zeros(len(one), 2, 3)
     slopes = _slopes(one, half, COARSE)
-    spectrum, energy = _spectrum(slopes), _sums(slopes)
-    sides = [round(COARSE * scale) for scale in SCALES]
-    plain = [_slopes(two, half_two, side) for side in sides]
-    for flip in (1.0, -1.0):
-        for side, other in zip(sides, plain, strict=True):
-            seen = other if flip > 0 else other.flip(3) * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
-            products = torch.fft.irfft2((spectrum * _spectrum(seen).conj()).sum(1), (CANVAS, CANVAS))
+    mirrored = slopes.flip(3) * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
+    lefts = [(flip, _spectrum(seen), _sums(seen)) for flip, seen in ((1.0, slopes), (-1.0, mirrored))]
+    for scale in SCALES:
+        side = round(COARSE * scale)
+        other = _slopes(two, half_two, side)
+        right, right_sums = _spectrum(other).conj(), _sums(other)
+        for flip, left, left_sums in lefts:
+            products = torch.fft.irfft2((left * right).sum(1), (CANVAS, CANVAS))
             peak = products.flatten(1).max(1)
             down, across = peak.indices // CANVAS, peak.indices % CANVAS
             # what lies nowhere on the other has a correlation of 0, which can be the best there is
             down, across = (torch.where(at >= COARSE, at - CANVAS, at).clamp(min=1 - side) for at in (down, across))
-            score = _normalised(peak.values, energy, _sums(seen), down, across, side)
-            # a point x of the left, -1 to 1, is on the right at (x + 1 - 2 * shift / COARSE) / scale - 1
+            score = _normalised(peak.values, left_sums, right_sums, down, across, side)
+            # x of the left, -1 to 1, or -x of the mirrored one, is (x + 1 - 2 * shift / COARSE) / size - 1 on the right
             size = side / COARSE
-            shift = torch.stack([across, down], 1) * 2 / COARSE
-            offset = (1 - shift) / size - 1
+            offset = (1 - torch.stack([across, down], 1) * 2 / COARSE) / size - 1
             now = torch.zeros(len(one), 2, 3)
-            now[:, 0, 0], now[:, 1, 1] = flip / size, 1 / size
-            now[:, 0, 2], now[:, 1, 2] = flip * offset[:, 0], offset[:, 1]
+            now[:, 0, 0], now[:, 1, 1], now[:, :, 2] = flip / size, 1 / size, offset
             better = score > best
             best, found = torch.where(better, score, best), torch.where(better[:, None, None], now, found)
     return best, found

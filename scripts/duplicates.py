@@ -23,7 +23,7 @@ from rrzoo.gallery.duplicates.evidence import ANY, FORMAT, Calibration, Judge, P
 from rrzoo.gallery.duplicates.grouping import Groups, group, pairs_of_nearest
 
 MODELS = ("lite0-stl10", "conv4x4-stl10")
-SIZES = {"train": (400, 3000, 100), "test": (2000, 5500, 200)}  # pictures with ten copies each, others, and flat ones
+SIZES = {"train": (1500, 3000, 100), "test": (2000, 5500, 200)}  # pictures with ten copies each, others, and flat ones
 COPIES = 10
 SEEDS = {"train": 1, "test": 2}
 SAME, SHARED = 0.8, 0.5  # correlation and overlap from which on two of STL-10's own pictures are near-copies

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 import rrzoo
 from conftest import smooth_image
 from rrzoo import datasets, errors
-from rrzoo.gallery.duplicates import alignment, candidates, evidence
+from rrzoo.gallery.duplicates import alignment, candidates, evidence, grouping
 from rrzoo.gallery.duplicates.best import Quality, best_first
 from rrzoo.gallery.duplicates.grouping import Groups, group
 from rrzoo.gallery.duplicates.looks import Look, inside_frame
@@ -84,7 +84,11 @@ def test_a_model_that_nothing_was_fitted_for_finds_copies_too(model: rrzoo.Model
     assert not any("flat" in name for one in found for name in one)
 
 
-def test_groups_equal_those_of_all_pairs(model: rrzoo.Model, folder: Path) -> None:
+@pytest.mark.parametrize("small", [0, 10_000])
+def test_groups_equal_those_of_all_pairs(
+    model: rrzoo.Model, folder: Path, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grouping, "SMALL", small)
     for path in sorted(folder.glob("tower*"))[4:]:
         path.unlink()
     for path in folder.glob("clay*"):
@@ -97,7 +101,9 @@ def test_groups_equal_those_of_all_pairs(model: rrzoo.Model, folder: Path) -> No
     copies = set(zip(left[likely].tolist(), right[likely].tolist(), strict=True))
     parts = [{row} for row in range(count)]
     for rank in range(near.shape[1]):
-        goes_on = [row for row in range(count) if rank < 2 or any(row in part and len(part) > 1 for part in parts)]
+        goes_on = [
+            row for row in range(count) if small or rank < 2 or any(row in part and len(part) > 1 for part in parts)
+        ]
         for a in goes_on:
             b = int(near[a, rank])
             one, other = (next(part for part in parts if row in part) for row in (a, b))

@@ -1,7 +1,7 @@
 """Groups of copies among the rows of a gallery: candidates by the index, each pair judged, the likely ones joined.
 
 A picture's nearest come first, then the second nearest, and so on; pairs that are in one group already need no look.
-Most pictures have no copy: where the two nearest are none, no more are looked at.
+Most pictures have no copy: in large galleries, where the two nearest are none, no more are looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +20,9 @@ from rrzoo.gallery.duplicates.evidence import Judge, logit
 from rrzoo.gallery.duplicates.looks import Look
 from rrzoo.progress import OnProgress
 
-NEAREST = 16  # candidates of a picture that has a copy
-FIRST = 2  # candidates of any picture; all sixteen take seven times as long to find 0.5% more of the copies
+NEAREST = 16  # candidates of a picture
+SMALL = 10_000  # pictures up to which all of them are looked at
+FIRST = 2  # that are looked at in larger galleries, where none of these is a copy: docs/photographs.md has what is lost
 BLOCK = 4096  # pairs at once
 READERS = 2  # threads that decode thumbnails
 
@@ -149,7 +150,7 @@ def group(
     has_copy = np.zeros(len(near), bool)
     has_copy[[row for rows in same for row in rows]] = True
     done = 0
-    for left, right, more in _rounds(near, has_copy):
+    for left, right, more in _rounds(near, has_copy, NEAREST if len(near) <= SMALL else FIRST):
         apart = [groups.root(a) != groups.root(b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
         probabilities = comparison.probability(left[apart], right[apart])
         for a, b, likely in zip(left[apart].tolist(), right[apart].tolist(), probabilities.tolist(), strict=True):
@@ -167,20 +168,21 @@ def group(
 def pairs_of_nearest(unit: Values, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of rows and their k nearest, int64 (P,) each, smaller rows left; no pair twice."""
     near = nearest(torch.from_numpy(np.asarray(unit)), min(k, len(unit) - 1)).numpy()
-    left, right, _ = zip(*_rounds(near, np.ones(len(near), bool)), strict=True)
+    left, right, _ = zip(*_rounds(near, np.ones(len(near), bool), k), strict=True)
     return np.concatenate(left), np.concatenate(right)
 
 
-def _rounds(near: np.ndarray, has_copy: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+def _rounds(near: np.ndarray, has_copy: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Yield pairs of rows and their nearest, int64 (N, k), the first column first, in blocks; no pair twice.
 
-    From the third column on, rows take part of which `has_copy`, bool (N,), says so by then. The third number is how
+    After the `first` columns, rows take part of which `has_copy`, bool (N,), says so by then. The third number is how
     many pairs may follow.
     """
     seen = np.empty(0, np.int64)
     for rank, column in enumerate(near.T):
-        rows = np.flatnonzero((column >= 0) & (has_copy | (rank < FIRST)))
-        later = len(near) * max(0, FIRST - rank - 1) + int(has_copy.sum()) * (near.shape[1] - max(rank + 1, FIRST))
+        rows = np.flatnonzero((column >= 0) & (has_copy | (rank < first)))
+        columns, rest = min(first, near.shape[1]) - rank - 1, near.shape[1] - max(rank + 1, first)
+        later = len(near) * max(0, columns) + int(has_copy.sum()) * max(0, rest)
         low, high = np.minimum(rows, column[rows]), np.maximum(rows, column[rows])
         keys = np.setdiff1d(low * len(near) + high, seen)
         seen = np.union1d(seen, keys)

@@ -18,6 +18,7 @@ FORMAT = 1
 ANY = "any"  # the entry for models that nothing was fitted for
 SUREST = 1e-6  # how far from 0 and 1 relation scores are taken
 CLOSEST = 0.99  # correlation beyond which agreement counts no more
+MOST = 0.999  # precision that can be asked for: of the pairs that were measured, none may have been wrong by luck
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Judge:
         """Return the least probability from which on groups were measured to have that precision.
 
         Raises:
-            errors.ArgumentError: it is not between 0.5 and the highest one measured.
+            errors.ArgumentError: it is not between 0.5 and the highest one measured, or 0.999.
         """
-        most = max(one.precision for one in self.measured)
+        most = min(MOST, max(one.precision for one in self.measured))
         if not 0.5 <= precision <= most:
             raise errors.ArgumentError(f"precision is {precision}: 0.5 to {most:g} can be asked for")
         return next(one.probability for one in self.measured if one.precision >= precision)

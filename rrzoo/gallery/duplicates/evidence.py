@@ -37,6 +37,8 @@ class Judge:
     least: float  # of the quick sum, from which on a pair is looked at
     full: tuple[float, ...]  # weights of cosine, logit, atanh of the correlation, and overlap, and a constant
     measured: tuple[Precision, ...]  # ascending probabilities
+    # how many of a picture's nearest are looked at in large galleries where it has no copy among these; None: all
+    first: int | None = None
 
     def is_likely(self, cosines: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """Say which pairs, (P,) each, are worth laying on one another, bool (P,)."""

@@ -1,7 +1,7 @@
 """Groups of copies among the rows of a gallery: candidates by the index, each pair judged, the likely ones joined.
 
 A picture's nearest come first, then the second nearest, and so on; pairs that are in one group already need no look.
-Most pictures have no copy: in large galleries, where the two nearest are none, no more are looked at.
+Most pictures have no copy: in large galleries, where a good model's two nearest are none, no more are looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,6 @@ from rrzoo.progress import OnProgress
 
 NEAREST = 16  # candidates of a picture
 SMALL = 10_000  # pictures up to which all of them are looked at
-FIRST = 2  # that are looked at in larger galleries, where none of these is a copy: docs/photographs.md has what is lost
 BLOCK = 4096  # pairs at once
 READERS = 2  # threads that decode thumbnails
 
@@ -150,7 +149,8 @@ def group(
     has_copy = np.zeros(len(near), bool)
     has_copy[[row for rows in same for row in rows]] = True
     done = 0
-    for left, right, more in _rounds(near, has_copy, NEAREST if len(near) <= SMALL else FIRST):
+    first = NEAREST if len(near) <= SMALL else comparison.judge.first or NEAREST
+    for left, right, more in _rounds(near, has_copy, first):
         apart = [groups.root(a) != groups.root(b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
         probabilities = comparison.probability(left[apart], right[apart])
         for a, b, likely in zip(left[apart].tolist(), right[apart].tolist(), probabilities.tolist(), strict=True):

@@ -24,7 +24,7 @@ demo: .venv/installed
 check: lint test
 
 test: .venv/installed-test
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile  # waiting threads sleep, as in rrzoo.commands.starting
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest  # waiting threads sleep, as in rrzoo.commands.starting
 
 test-lowest:
 	uv venv --quiet --seed --python 3.11 --clear .venv-lowest  # newer Pythons are newer than these versions

@@ -31,12 +31,12 @@ def estimate(chosen: Recipe, device: Device = devices.CPU) -> float:
         return 0.0
     if chosen.freeze == "all":
         return borrowing.estimate(chosen, device) * images_of(chosen)
-    few = chosen
-    if device.is_cpu and not isinstance(backbones.create(chosen.backbone), backbones.Conv4):
+    few, backbone = chosen, backbones.create(chosen.backbone)
+    if device.is_cpu and not isinstance(backbone, backbones.Conv4):
         few = dataclasses.replace(chosen, views=pretext.TASKS[chosen.pretext].least_views, batch_size=16)
     figures = datasets.load("clay10", "test")
     figures = dataclasses.replace(figures, images=to_square(figures.images, chosen.image_size))
-    task = pretext.create(few, backbones.create(few.backbone), figures)
+    task = pretext.create(few, backbone, figures)
     begun = time.perf_counter()
     task.start_epoch(0, figures)
     beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image

@@ -65,7 +65,7 @@ PACE: dict[str, tuple[int, dict[str, object]]] = {  # one figure in how many, an
     "simclr": (2, {"views": 2, "batch_size": 128, "epochs": 10, "decay_start": 0.5}),
     "rotation": (2, {"views": 4, "epochs": 6, "decay_start": 0.5}),
     "jigsaw": (2, {"views": 9, "epochs": 4}),
-    "counting": (1, {"views": 5, "epochs": 5}),
+    "counting": (1, {"views": 5, "epochs": 5, "decay_start": 0.3, **MUON}),
     "colorization": (4, {"views": 1, "batch_size": 16, "epochs": 3}),
     "dim": (2, {"views": 1, "batch_size": 32, "epochs": 5, **MUON}),
     "deepcluster": (1, {"views": 2, "batch_size": 16, "epochs": 4, **MUON}),
@@ -104,5 +104,4 @@ def test_it_is_learnt_and_beats_random_weights(
     if tag == "colorization":
         assert last["loss"] < first["loss"] - 0.1
         assert last["loss"] < 5.0  # of guessing alike among 261 bins: 5.6
-    margin = 0.0 if tag == "counting" else 0.01  # it teaches little in seconds: 0.013 to 0.021
-    assert accuracy(learnt, shown) > random_weights(recipe.image_size, step) + margin
+    assert accuracy(learnt, shown) > random_weights(recipe.image_size, step) + 0.01

@@ -33,13 +33,17 @@ from rrzoo.gallery.rows import Rows, Split
 from rrzoo.store.save import save
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("RRZOO_DATA") or "~/.cache/rrzoo/data").expanduser()
 REAL_CACHE = Path(os.environ.get("RRZOO_CACHE") or "~/.cache/rrzoo/decoded").expanduser()
-# What Gradio logs of a call that leaving the page cuts off; of any other 404 Chromium itself logs the address, too.
-LEFT = re.compile("AbortError|Connection errored out|Unexpected error 404: Not Found")
+# What is logged where leaving a page, or a busy machine, cuts off a stream. An answer that is lost fails its test.
+CUT_OFF = re.compile(
+    "AbortError|Connection errored out|Unexpected error 404: Not Found"  # by Gradio
+    "|(404|ERR_INCOMPLETE_CHUNKED_ENCODING).*/(heartbeat/|queue/data)"  # by Chromium
+    "|404.*/upload_progress"  # Gradio waits 3 s for an upload to begin, and then sends none of its progress
+)
 CHROMIUM = Path("/usr/bin/chromium")
 START = 120  # seconds that a server may take on a busy machine
 OTHER_MODEL = "conv4-random"  # a second model of the demo's zoo
@@ -293,17 +297,28 @@ def page(browser: "Browser", server: str) -> "Iterator[Page]":
 
     What a test leaves on purpose, by opening another address, may cut off a call: that is no complaint.
     """
-    complaints: list[str] = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     opened.set_default_timeout(30_000)
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda problem: complaints.append(str(problem)))
-    opened.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else complaints.append(r.url))
+    complaints = watched(opened, server)
     opened.goto(server)
     yield opened
     context.close()
-    assert [complaint for complaint in complaints if not LEFT.search(complaint)] == []
+    assert [complaint for complaint in complaints if not CUT_OFF.search(complaint)] == []
+
+
+def watched(page: "Page", address: str) -> list[str]:
+    """Return a list that errors of a page's console, and requests to other addresses, are added to."""
+    complaints: list[str] = []
+
+    def logged(message: "ConsoleMessage") -> None:
+        if message.type == "error":
+            complaints.append(f"{message.text} {message.location['url']}")
+
+    page.on("console", logged)
+    page.on("pageerror", lambda problem: complaints.append(str(problem)))
+    page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:")) else complaints.append(r.url))
+    return complaints
 
 
 @pytest.fixture

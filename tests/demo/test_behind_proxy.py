@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from playwright.sync_api import Browser, expect
 from visiting import captions, remove_picture, upload
 
-from conftest import LEFT, PHOTO_MODEL, START, app, free_port, until_it_listens
+from conftest import CUT_OFF, PHOTO_MODEL, START, app, free_port, until_it_listens, watched
 
 pytestmark = pytest.mark.slow
 PREFIX = "/demo"
@@ -79,13 +79,8 @@ def address(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_the_page_works_below_another_path(browser: Browser, address: str, figures: list[Path]) -> None:
-    complaints: list[str] = []
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on(
-        "request",
-        lambda r: None if r.url.startswith((f"{address}{PREFIX}/", "data:", "blob:")) else complaints.append(r.url),
-    )
+    complaints = watched(page, f"{address}{PREFIX}/")
     page.goto(f"{address}{PREFIX}/")
     hits = captions(page.locator("#hits"))
     expect(hits.first).to_be_visible(timeout=START * 1000)  # once the figures that stand in are looked at
@@ -105,4 +100,4 @@ def test_the_page_works_below_another_path(browser: Browser, address: str, figur
     assert picture == f"{address}{PREFIX}/preview.jpg"
     assert httpx.get(picture, trust_env=False).headers["content-type"] == "image/jpeg"
     page.context.close()
-    assert [complaint for complaint in complaints if not LEFT.search(complaint)] == []
+    assert [complaint for complaint in complaints if not CUT_OFF.search(complaint)] == []

@@ -20,7 +20,8 @@ from rrzoo import datasets
 from rrzoo import files as rrzoo_files
 from rrzoo.gallery.duplicates import evidence
 from rrzoo.gallery.duplicates.evidence import ANY, FORMAT, Calibration, Judge, Precision
-from rrzoo.gallery.duplicates.grouping import Groups, group, pairs_of_nearest
+from rrzoo.gallery.duplicates.grouping import group, pairs_of_nearest
+from rrzoo.gallery.duplicates.linking import Groups, Judged, link
 
 MODELS = ("lite0-stl10", "conv4x4-stl10")
 SIZES = {"train": (1500, 3000, 100), "test": (2000, 5500, 200)}  # pictures with ten copies each, others, and flat ones
@@ -163,15 +164,13 @@ def regression(columns: Sequence[np.ndarray], positive: np.ndarray) -> tuple[flo
 def curve(
     collection: Collection, left: np.ndarray, right: np.ndarray, scores: np.ndarray, at: Sequence[float]
 ) -> Curve:
-    """Return precision and recall where pairs of at least so high scores are joined, for ascending thresholds."""
-    order, found, groups, done = np.argsort(-scores), [], Groups(len(collection.picture)), 0
-    for threshold in sorted(at, reverse=True):
-        while done < len(order) and scores[order[done]] >= threshold:
-            groups.join(int(left[order[done]]), int(right[order[done]]), 1.0)
-            done += 1
-        roots = np.array([groups.root(row) for row in range(len(collection.picture))])
-        found.append((threshold, *collection.score(roots)))
-    return found[::-1]
+    """Return precision and recall where pairs of at least so high scores are linked, for ascending thresholds."""
+    found, judged = [], Judged(left, right, scores, len(collection.picture))
+    for threshold in sorted(at):
+        groups = Groups(len(collection.picture))
+        link(groups, judged, threshold)
+        found.append((threshold, *collection.score(groups.label)))
+    return found
 
 
 def fit(work: Path) -> None:
@@ -267,7 +266,7 @@ def judged(test: Collection, name: str) -> None:
     begun = time.perf_counter()
     groups = group(test.gallery.comparison(judge), threshold)
     seconds = time.perf_counter() - begun
-    roots = np.array([groups.root(row) for row in range(len(test.picture))])
+    roots = groups.label
     print_row(name, "all together", threshold, *test.score(roots))
     print(f"    {len(roots)} pictures compared in {seconds:.0f} s")
     original = {picture: roots[row] for row, picture in enumerate(test.picture) if test.kind[row] == "original"}

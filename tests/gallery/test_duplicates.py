@@ -16,7 +16,8 @@ from conftest import smooth_image
 from rrzoo import datasets, errors
 from rrzoo.gallery.duplicates import alignment, candidates, evidence, grouping
 from rrzoo.gallery.duplicates.best import Quality, best_first
-from rrzoo.gallery.duplicates.grouping import Groups, group
+from rrzoo.gallery.duplicates.grouping import group
+from rrzoo.gallery.duplicates.linking import LINKS, SHARE, SURE, Groups, Judged, link
 from rrzoo.gallery.duplicates.looks import Look, inside_frame
 
 NAMES = ("lion.jpg", "cheetah1.jpg", "tower.jpg")  # photographs that come with Gradio
@@ -85,10 +86,71 @@ def test_a_model_that_nothing_was_fitted_for_finds_copies_too(model: rrzoo.Model
     assert not any("flat" in name for one in found for name in one)
 
 
+def linked_slowly(probabilities: dict[tuple[int, int], float], count: int, threshold: float) -> set[frozenset[int]]:
+    """Join sets as `link` says, asking all pairs from the likeliest on, again and again."""
+    sets = [{row} for row in range(count)]
+    ordered = sorted((-p, pair) for pair, p in probabilities.items() if p >= threshold)
+    for _ in range(count):
+        for minus, (left, right) in ordered:
+            one, other = (next(rows for rows in sets if row in rows) for row in (left, right))
+            if one is other:
+                continue
+            between = [p for pair, p in probabilities.items() if len(one & {*pair}) == len(other & {*pair}) == 1]
+            links = sum(p >= threshold for p in between)
+            many = links >= LINKS and links >= SHARE * len(between)
+            if min(len(one), len(other)) == 1 or -minus >= SURE or many:
+                one |= other
+                sets.remove(other)
+    return {frozenset(rows) for rows in sets if len(rows) > 1}
+
+
+def test_sets_are_linked_as_the_slow_way_links_them(random: np.random.Generator) -> None:
+    refused = 0
+    for _ in range(60):
+        count = int(random.integers(2, 30))
+        left, right = np.triu_indices(count, 1)
+        chosen = random.random(len(left)) < random.uniform(0.1, 0.9)
+        left, right = left[chosen], right[chosen]
+        # unlikely pairs, likely ones, and a sure one now and then; no two alike
+        probability = random.random(len(left)) ** random.uniform(1, 12)
+        groups = Groups(count)
+        link(groups, Judged(left, right, probability, count), 0.6)
+        pairs = dict(zip(zip(left.tolist(), right.tolist(), strict=True), probability.tolist(), strict=True))
+        assert {frozenset(rows) for rows in groups.listed()} == linked_slowly(pairs, count, 0.6)
+        refused += any(p >= 0.6 and groups.label[a] != groups.label[b] for (a, b), p in pairs.items())
+    assert refused > 5  # a likely pair between two sets did not join them
+
+
+def test_one_pair_does_not_join_two_groups() -> None:
+    within = [(a, b, 0.97) for start in (0, 3) for a, b in ((start, start + 1), (start + 1, start + 2))]
+    for between, parts in (
+        ([(0, 3, 0.95)], 2),
+        ([(0, 3, 0.995)], 1),
+        ([(0, 3, 0.95), (1, 4, 0.9)], 1),
+        ([(0, 3, 0.95), (1, 4, 0.5)], 2),
+        ([(0, 3, 0.95), (2, 5, 0.9), *((a, b, 0.1) for a in range(3) for b in range(3, 6) if a != b - 3)], 1),
+        ([(0, 6, 0.9)], 2),  # a single picture needs no second pair
+    ):
+        groups = Groups(7)
+        left, right, probability = map(np.array, zip(*within, *between, strict=True))
+        link(groups, Judged(left, right, probability, 7), 0.9)
+        assert len(groups.listed()) == parts, between
+
+
+def test_two_pairs_of_many_do_not_join_two_groups() -> None:
+    left, right = np.triu_indices(8, 1)
+    probability = np.where((left < 4) == (right < 4), 0.95, 0.2)
+    probability[(left == 0) & np.isin(right, (4, 5))] = 0.9
+    groups = Groups(8)
+    link(groups, Judged(left, right, probability, 8), 0.9)
+    assert groups.listed() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
 @pytest.mark.parametrize("small", [0, 10_000])
 def test_groups_equal_those_of_all_pairs(
     model: rrzoo.Model, folder: Path, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In large galleries, pictures whose first two are no copies are asked no more."""
     monkeypatch.setattr(grouping, "SMALL", small)
     for path in sorted(folder.glob("tower*"))[4:]:
         path.unlink()
@@ -97,25 +159,22 @@ def test_groups_equal_those_of_all_pairs(
     gallery = rrzoo.Gallery.build(model, folder)
     comparison, count = gallery.comparison(), len(gallery)
     left, right = np.triu_indices(count, 1)
-    likely = comparison.probability(left, right) >= 0.9
+    every = dict(
+        zip(zip(left.tolist(), right.tolist(), strict=True), comparison.probability(left, right).tolist(), strict=True)
+    )
     near = candidates.nearest(torch.from_numpy(np.asarray(comparison.unit)), 16).numpy()
-    copies = set(zip(left[likely].tolist(), right[likely].tolist(), strict=True))
-    parts = [{row} for row in range(count)]
+    asked: dict[tuple[int, int], float] = {}
+    has_copy: set[int] = set()
     for rank in range(near.shape[1]):
-        goes_on = [
-            row for row in range(count) if small or rank < 2 or any(row in part and len(part) > 1 for part in parts)
-        ]
-        for a in goes_on:
-            b = int(near[a, rank])
-            one, other = (next(part for part in parts if row in part) for row in (a, b))
-            if one is not other and (min(a, b), max(a, b)) in copies:
-                one |= other
-                parts.remove(other)
+        for row in range(count) if small or rank < 2 else sorted(has_copy):
+            pair = (min(row, int(near[row, rank])), max(row, int(near[row, rank])))
+            asked[pair] = every[pair]
+        has_copy = {row for pair, p in asked.items() if p >= 0.9 for row in pair}
     moves: list[tuple[int, int]] = []
     comparison = gallery.comparison()
     comparison.judge = replace(comparison.judge, first=2)
     found = group(comparison, 0.9, progress=lambda done, total: moves.append((done, total)))
-    assert {frozenset(rows) for rows in found.listed()} == {frozenset(part) for part in parts if len(part) > 1}
+    assert {frozenset(rows) for rows in found.listed()} == linked_slowly(asked, count, 0.9)
     done, most = zip(*moves, strict=True)
     assert list(done) == sorted(done)
     assert all(now <= total for now, total in moves)
@@ -124,10 +183,12 @@ def test_groups_equal_those_of_all_pairs(
 
 def test_sets_are_joined() -> None:
     groups = Groups(6)
-    for left, right, probability in ((4, 1, 0.9), (1, 5, 0.95), (2, 3, 0.99)):
+    for left, right, probability in ((4, 1, 0.9), (1, 5, 0.95), (2, 3, 0.99), (5, 4, 0.97)):
         groups.join(left, right, probability)
     assert groups.listed() == [[1, 4, 5], [2, 3]]
-    assert groups.probability.tolist() == [0, 0.95, 0.99, 0.99, 0.9, 0.95]
+    assert groups.probability.tolist() == [0, 0.95, 0.99, 0.99, 0.97, 0.97]
+    assert sorted(groups.rows(4)) == [1, 4, 5]
+    assert groups.rows(0) == [0]
 
 
 def test_one_file_under_two_names_is_a_copy_even_where_it_shows_nothing(model: rrzoo.Model, folder: Path) -> None:

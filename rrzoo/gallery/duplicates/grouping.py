@@ -1,6 +1,6 @@
 """Groups of copies among the rows of a gallery: candidates by the index, each pair judged, the likely ones joined.
 
-A picture's nearest come first, then the second nearest, and so on; pairs that are in one group already need no look.
+A picture's nearest come first, then the second nearest, and so on; pairs that surely are in one group need no look.
 Most pictures have no copy: in large galleries, where a good model's two nearest are none, no more are looked at.
 """
 
@@ -17,6 +17,7 @@ from rrzoo.gallery.columns import Values
 from rrzoo.gallery.duplicates.alignment import align
 from rrzoo.gallery.duplicates.candidates import nearest
 from rrzoo.gallery.duplicates.evidence import Judge, logit
+from rrzoo.gallery.duplicates.linking import SURE, Groups, Judged, link
 from rrzoo.gallery.duplicates.looks import Look
 from rrzoo.progress import OnProgress
 
@@ -101,39 +102,10 @@ def _aligned(left: Sequence[Look], right: Sequence[Look]) -> np.ndarray:
     return agreement
 
 
-class Groups:
-    """Disjoint sets of N rows, and how surely each row belongs to its own."""
-
-    def __init__(self, count: int) -> None:
-        """Begin with N = `count` sets of one."""
-        self.parent = np.arange(count)
-        self.probability = np.zeros(count)
-
-    def root(self, row: int) -> int:
-        """Return the row that stands for the set of a row."""
-        while self.parent[row] != row:
-            self.parent[row] = row = int(self.parent[self.parent[row]])
-        return row
-
-    def join(self, left: int, right: int, probability: float) -> None:
-        """Make one set of two."""
-        one, other = sorted((self.root(left), self.root(right)))
-        self.parent[other] = one
-        for row in (left, right):
-            self.probability[row] = max(self.probability[row], probability)
-
-    def listed(self) -> list[list[int]]:
-        """Return the sets of more than one row, in order."""
-        members: dict[int, list[int]] = {}
-        for row in range(len(self.parent)):
-            members.setdefault(self.root(row), []).append(row)
-        return [rows for rows in members.values() if len(rows) > 1]
-
-
 def group(
     comparison: Comparison, threshold: float, same: Sequence[Sequence[int]] = (), progress: OnProgress | None = None
 ) -> Groups:
-    """Join the pairs that are copies with a probability of `threshold` or more.
+    """Join the pairs that are copies with a probability of `threshold` or more, as `link` does.
 
     Args:
         comparison: judges the pairs.
@@ -148,18 +120,21 @@ def group(
     near = nearest(torch.from_numpy(np.asarray(comparison.unit)), min(NEAREST, len(comparison.unit) - 1)).numpy()
     has_copy = np.zeros(len(near), bool)
     has_copy[[row for rows in same for row in rows]] = True
-    done = 0
+    done, parts = 0, [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
     first = NEAREST if len(near) <= SMALL else comparison.judge.first or NEAREST
     for left, right, more in _rounds(near, has_copy, first):
-        apart = [groups.root(a) != groups.root(b) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
-        probabilities = comparison.probability(left[apart], right[apart])
-        for a, b, likely in zip(left[apart].tolist(), right[apart].tolist(), probabilities.tolist(), strict=True):
-            if likely >= threshold:
-                groups.join(a, b, likely)
-                has_copy[[a, b]] = True
-        done += len(left)
+        apart = groups.label[left] != groups.label[right]
+        left, right, done = left[apart], right[apart], done + len(left)
+        probability = comparison.probability(left, right)
+        parts.append((left, right, probability))
+        for pair in np.flatnonzero(probability >= max(threshold, SURE)).tolist():
+            groups.join(int(left[pair]), int(right[pair]), float(probability[pair]))
+        likely = probability >= threshold
+        has_copy[left[likely]] = has_copy[right[likely]] = True
         if progress:
             progress(done, done + more)
+    lefts, rights, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
+    link(groups, Judged(lefts, rights, probabilities, len(near)), threshold)
     if progress:
         progress(done, done)
     return groups

@@ -7,7 +7,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import imagehash
@@ -20,7 +20,7 @@ from rrzoo import datasets
 from rrzoo import files as rrzoo_files
 from rrzoo.gallery.duplicates import evidence
 from rrzoo.gallery.duplicates.evidence import ANY, FORMAT, Calibration, Judge, Precision
-from rrzoo.gallery.duplicates.grouping import group, pairs_of_nearest
+from rrzoo.gallery.duplicates.grouping import group, pairs
 from rrzoo.gallery.duplicates.linking import Groups, Judged, link
 
 MODELS = ("lite0-stl10", "conv4x4-stl10")
@@ -43,16 +43,16 @@ DIFFERENT = {
         2225), (1127, 1584), (1127, 2960), (3218, 4132), (30, 4779), (2090, 2919), (3496, 4496), (3413, 4851)
     },
 }  # fmt: skip
-LOST = 0.01  # share of the copies that the quick sum may lose
-# See `Judge.first`. Of 400 training pictures with copies, lite0-stl10's two nearest lose 0.5% of the pairs. On the test
-# pictures it is 1.4%; with the two nearest of conv4x4-stl10, 24.7% were not found
-FIRST = {"lite0-stl10": 2}
+LOST = 0.0002  # share of the pairs that are found to be copies that the quick sum may lose
 PRECISION = 0.99
+CAUTION = 0.9  # share of collections like that of the training pictures that reach the precision that is promised
+DRAWS = 1000  # of the bootstrap
 PROBABILITIES = (
     0.3,
     0.5,
     0.6,
     0.7,
+    0.75,
     0.8,
     0.85,
     0.9,
@@ -68,7 +68,7 @@ PROBABILITIES = (
     0.998,
     0.999,
 )
-BLIND = Judge((0.0, 0.0, 0.0), -1.0, (0.0,) * 5, ())  # before anything is fitted: every pair is looked at
+BLIND = Judge((0.0,) * 4, -1.0, (0.0,) * 5, ())  # before anything is fitted: every pair is looked at
 
 Curve = list[tuple[float, float, float]]  # threshold, precision, recall
 
@@ -81,16 +81,30 @@ class Collection:
     picture: np.ndarray  # str (N,): which picture each shows
     kind: np.ndarray  # str (N,): how it was altered, "original", or "flat"
 
-    def score(self, roots: np.ndarray) -> tuple[float, float]:
+    def score(self, labels: np.ndarray) -> tuple[float, float]:
         """Return precision and recall of the pairs of pictures within groups, given the group of each, int (N,)."""
-        _, both = np.unique(
-            np.stack([roots, np.unique(self.picture, return_inverse=True)[1]]), axis=1, return_counts=True
-        )
-        found, told, real = (
-            (sizes * (sizes - 1) // 2).sum()
-            for sizes in (both, np.bincount(roots), np.unique(self.picture, return_counts=True)[1])
-        )
-        return float(found / max(told, 1)), float(found / real)
+        found, told = self._pairs(labels)
+        return float(found.sum() / max(told.sum(), 1)), float(found.sum() / _pairs_of(self.picture).sum())
+
+    def cautious_precision(self, labels: np.ndarray) -> float:
+        """Return the precision that nine of ten such collections reach, by bootstrap over groups."""
+        found, told = self._pairs(labels)
+        found, told = found[told > 0], told[told > 0]
+        drawn = np.random.default_rng(0).multinomial(len(told), [1 / len(told)] * len(told), DRAWS)
+        return float(np.quantile(drawn @ found / (drawn @ told), 1 - CAUTION))
+
+    def _pairs(self, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many pairs of each group are copies, and how many there are."""
+        groups, numbers = np.unique(labels, return_inverse=True)
+        both = np.stack([numbers, np.unique(self.picture, return_inverse=True)[1]])
+        (of, _), sizes = np.unique(both, axis=1, return_counts=True)
+        return np.bincount(of, sizes * (sizes - 1) // 2, len(groups)), _pairs_of(numbers)
+
+
+def _pairs_of(labels: np.ndarray) -> np.ndarray:
+    sizes = np.unique(labels, return_counts=True)[1]
+    pairs: np.ndarray = sizes * (sizes - 1) // 2
+    return pairs
 
 
 def write_collection(work: Path, split: str) -> Path:
@@ -123,20 +137,20 @@ def near_copies(work: Path, split: str) -> set[int]:
     if not kept.exists():
         own = rrzoo.load(MODELS[0]).gallery()
         comparison = own.comparison(BLIND)
-        left, right = pairs_of_nearest(comparison.unit, 8)
+        left, right = pairs(comparison, 8)
         mine = np.array([source.startswith(f"stl10/{split}/") for source in own.sources])
         cosines = np.einsum("nd,nd->n", comparison.unit[left], comparison.unit[right])
         chosen = mine[left] & mine[right] & (cosines >= NEAR)
         left, right = left[chosen], right[chosen]
         agreement = comparison.agreement(left, right)
         same = (agreement[:, 0] >= SAME) & (agreement[:, 1] >= SHARED)
-        pairs = [
+        found = [
             [int(own.sources[row].rpartition("/")[2]) for row in pair]
             for pair in zip(left[same], right[same], strict=True)
         ]
-        rrzoo_files.write(kept, json.dumps(pairs))
-    pairs = {(min(pair), max(pair)) for pair in json.loads(kept.read_bytes())} - DIFFERENT[split]
-    return {row for _, row in pairs}
+        rrzoo_files.write(kept, json.dumps(found))
+    copies = {(min(pair), max(pair)) for pair in json.loads(kept.read_bytes())} - DIFFERENT[split]
+    return {row for _, row in copies}
 
 
 def opened(work: Path, split: str, name: str) -> Collection:
@@ -161,16 +175,19 @@ def regression(columns: Sequence[np.ndarray], positive: np.ndarray) -> tuple[flo
     return (*map(float, scaled), float(weights[-1] - scaled @ mean))
 
 
+def linked(collection: Collection, judged: Judged, threshold: float) -> np.ndarray:
+    """Return the group of each picture, int64 (N,), where pairs of at least such scores are linked."""
+    groups = Groups(len(collection.picture))
+    link(groups, judged, threshold)
+    return groups.label
+
+
 def curve(
     collection: Collection, left: np.ndarray, right: np.ndarray, scores: np.ndarray, at: Sequence[float]
 ) -> Curve:
-    """Return precision and recall where pairs of at least so high scores are linked, for ascending thresholds."""
-    found, judged = [], Judged(left, right, scores, len(collection.picture))
-    for threshold in sorted(at):
-        groups = Groups(len(collection.picture))
-        link(groups, judged, threshold)
-        found.append((threshold, *collection.score(groups.label)))
-    return found
+    """Return precision and recall at some thresholds of scores."""
+    judged = Judged(left, right, scores, len(collection.picture))
+    return [(threshold, *collection.score(linked(collection, judged, threshold))) for threshold in at]
 
 
 def fit(work: Path) -> None:
@@ -179,34 +196,34 @@ def fit(work: Path) -> None:
     for name in MODELS:
         collection = opened(work, "train", name)
         comparison = collection.gallery.comparison(BLIND)
-        left, right = pairs_of_nearest(comparison.unit)
-        cosines, logits, _ = comparison.likely(left, right)
+        left, right = pairs(comparison)
+        cosines, logits, resemblances = comparison.measured(left, right)
         agreement = comparison.agreement(left, right)
         copies = collection.picture[left] == collection.picture[right]
         strange = np.isin(collection.kind, (*NOT_FITTED, "flat"))
-        fitted = ~(strange[left] | strange[right])
-        quick = regression((cosines[fitted], logits[fitted]), copies[fitted])
-        total = quick[0] * cosines + quick[1] * logits + quick[2]
-        least = float(np.quantile(total[fitted & copies], LOST))
+        fitted = ~(strange[left] | strange[right]) & (agreement[:, 0] > 0)
         correlation, overlap = evidence.terms(agreement)
-        seen = fitted & (agreement[:, 0] > 0)
-        for key, chosen, columns, start in (
-            (
-                collection.gallery.model.fingerprint,
-                total >= least,
-                (cosines, logits, correlation, overlap),
-                (quick, least),
-            ),
-            (ANY, seen | True, (correlation, overlap), ((0.0, 0.0, 0.0), -1.0)),
-        ):
-            full = regression([column[seen & chosen] for column in columns], copies[seen & chosen])
-            full = full if len(full) == 5 else (0.0, 0.0, *full)
-            judge = Judge(*start, full, ())
-            likely = np.where(chosen, judge.probability(cosines, logits, agreement), 0.0)
-            measured = curve(collection, left, right, likely, PROBABILITIES)
-            precisions = tuple(Precision(p, round(precision, 4)) for p, precision, _ in measured)
-            judges[key] = Judge(*start, full, precisions, None if key == ANY else FIRST.get(name))
-            print(name, key[:8], *(f"{p:g}: {a:.4f} {b:.4f};" for p, a, b in measured))
+        straightened = evidence.straightened(resemblances)
+        for key, columns in ((collection.gallery.model.fingerprint, (cosines, logits)), (ANY, ())):
+            quick, full = (
+                regression([column[fitted] for column in (*columns, *last)], copies[fitted])
+                for last in ((straightened,), (correlation, overlap))
+            )
+            quick, full = ((0.0,) * (2 - len(columns)) + weights for weights in (quick, full))
+            judge = Judge(quick, -1.0, full, ())
+            probability = judge.probability(cosines, logits, agreement)
+            total = judge.quick_sum(cosines, logits, resemblances)
+            judge = replace(judge, least=float(np.quantile(total[fitted & copies & (probability >= 0.5)], LOST)))
+            likely = judge.is_likely(cosines, logits, resemblances)
+            probability = np.where(likely, probability, 0.0)
+            judged = Judged(left, right, probability, len(collection.picture))
+            precisions = []
+            for p in PROBABILITIES:
+                labels = linked(collection, judged, p)
+                precisions.append(Precision(p, round(collection.cautious_precision(labels), 4)))
+                print_row(name, f"{key[:8]} >= {precisions[-1].precision}", p, *collection.score(labels))
+            judges[key] = replace(judge, measured=tuple(precisions))
+            print(f"    {likely[~copies].mean():.3f} of the pairs that are no copies are laid on one another")
         names[collection.gallery.model.fingerprint] = name
     how = "scripts/duplicates.py, on {} of STL-10's training pictures with 10 altered copies each, {} others, {} flat"
     record = Calibration(FORMAT, how.format(*SIZES["train"]), judges, names)
@@ -240,23 +257,24 @@ def measure(work: Path) -> None:
             "cosine": lambda one, _: by_model(one, 0),
             "relation head": lambda one, _: by_model(one, 1),
         }
-        for way, pairs in ways.items():
-            left, right, scores = pairs(train, work / "train")
-            steps = np.unique(np.quantile(scores, np.linspace(0, 1, 400)))
+        for way, scored in ways.items():
+            left, right, scores = scored(train, work / "train")
+            steps = np.unique(np.quantile(scores, np.linspace(0, 1, 100)))
             enough = [row for row in curve(train, left, right, scores, steps) if row[1] >= PRECISION]
             if not enough:
                 print(f"{name} {way}: no threshold reaches {PRECISION:.0%} on training pictures")
             threshold = max(enough, key=lambda row: row[2])[0] if enough else float(scores.max())
-            (row,) = curve(test, *pairs(test, work / "test"), [threshold])
+            (row,) = curve(test, *scored(test, work / "test"), [threshold])
             print_row(name, way, *row)
         judged(test, name)
 
 
 def by_model(collection: Collection, which: int) -> tuple[np.ndarray, ...]:
-    """Return the pairs of nearest, with their cosines or the relation scores' logits."""
+    """Return the pairs of nearest, with their cosines or relation scores."""
     comparison = collection.gallery.comparison(BLIND)
-    left, right = pairs_of_nearest(comparison.unit)
-    return left, right, comparison.likely(left, right)[which]
+    left, right = pairs(comparison)
+    cosines, logits, _ = comparison.measured(left, right)
+    return left, right, (cosines, 1 / (1 + np.exp(-logits)))[which]
 
 
 def judged(test: Collection, name: str) -> None:
@@ -266,15 +284,15 @@ def judged(test: Collection, name: str) -> None:
     begun = time.perf_counter()
     groups = group(test.gallery.comparison(judge), threshold)
     seconds = time.perf_counter() - begun
-    roots = groups.label
-    print_row(name, "all together", threshold, *test.score(roots))
-    print(f"    {len(roots)} pictures compared in {seconds:.0f} s")
-    original = {picture: roots[row] for row, picture in enumerate(test.picture) if test.kind[row] == "original"}
-    found = np.array([original.get(p) == root for p, root in zip(test.picture, roots, strict=True)])
+    labels = groups.label
+    print_row(name, "all together", threshold, *test.score(labels))
+    print(f"    {len(labels)} pictures compared in {seconds:.0f} s")
+    original = {picture: labels[row] for row, picture in enumerate(test.picture) if test.kind[row] == "original"}
+    found = np.array([original.get(p) == label for p, label in zip(test.picture, labels, strict=True)])
     for kind in ALTERATIONS:
         here = test.kind == kind
         print(f"    {kind:12} {found[here].mean():.3f} of {here.sum()}", "(not fitted)" * (kind in NOT_FITTED))
-    alone = np.bincount(roots)[roots[test.kind == "flat"]] == 1
+    alone = np.bincount(labels)[labels[test.kind == "flat"]] == 1
     print(f"    flat pictures in a group: {(~alone).sum()} of {len(alone)}", flush=True)
 
 

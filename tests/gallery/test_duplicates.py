@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import gradio
@@ -14,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 import rrzoo
 from conftest import smooth_image
 from rrzoo import datasets, errors
-from rrzoo.gallery.duplicates import alignment, candidates, evidence, grouping
+from rrzoo.gallery.duplicates import alignment, evidence, gradients, grouping, neighbours, screening
 from rrzoo.gallery.duplicates.best import Quality, best_first
 from rrzoo.gallery.duplicates.grouping import group
 from rrzoo.gallery.duplicates.linking import LINKS, SHARE, SURE, Groups, Judged, link
@@ -146,12 +145,13 @@ def test_two_pairs_of_many_do_not_join_two_groups() -> None:
     assert groups.listed() == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-@pytest.mark.parametrize("small", [0, 10_000])
+@pytest.mark.parametrize("small", [0, 1000])
 def test_groups_equal_those_of_all_pairs(
     model: rrzoo.Model, folder: Path, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In large galleries, pictures whose first two are no copies are asked no more."""
+    """In large galleries, pictures whose first two candidates are no copies go no further, and copies look alike."""
     monkeypatch.setattr(grouping, "SMALL", small)
+    monkeypatch.setattr(grouping, "RESEMBLING", 0.7)  # so that it says no to some copies
     for path in sorted(folder.glob("tower*"))[4:]:
         path.unlink()
     for path in folder.glob("clay*"):
@@ -159,26 +159,33 @@ def test_groups_equal_those_of_all_pairs(
     gallery = rrzoo.Gallery.build(model, folder)
     comparison, count = gallery.comparison(), len(gallery)
     left, right = np.triu_indices(count, 1)
-    every = dict(
-        zip(zip(left.tolist(), right.tolist(), strict=True), comparison.probability(left, right).tolist(), strict=True)
-    )
-    near = candidates.nearest(torch.from_numpy(np.asarray(comparison.unit)), 16).numpy()
+    probability = comparison.probability(left, right)
+    if not small:
+        looks = comparison.looks_of(left), comparison.looks_of(right)
+        alike = screening.resemblance(*looks) >= grouping.RESEMBLING
+        assert (probability[~alike] > 0).any()
+        probability[~alike] = 0
+    every = dict(zip(zip(left.tolist(), right.tolist(), strict=True), probability.tolist(), strict=True))
+    looks = comparison.looks_of(np.arange(count))
+    seen = screening.glances(looks).numpy()
+    likeness = seen @ seen.T - 2 * np.eye(count)
+    first = [-1 if look.flat else int(row.argmax()) for look, row in zip(looks, likeness, strict=True)]
+    near = np.c_[first, neighbours.nearest(torch.from_numpy(np.asarray(comparison.unit)), 16).numpy()]
     asked: dict[tuple[int, int], float] = {}
     has_copy: set[int] = set()
     for rank in range(near.shape[1]):
         for row in range(count) if small or rank < 2 else sorted(has_copy):
             pair = (min(row, int(near[row, rank])), max(row, int(near[row, rank])))
-            asked[pair] = every[pair]
+            if pair[0] >= 0:
+                asked[pair] = every[pair]
         has_copy = {row for pair, p in asked.items() if p >= 0.9 for row in pair}
     moves: list[tuple[int, int]] = []
-    comparison = gallery.comparison()
-    comparison.judge = replace(comparison.judge, first=2)
-    found = group(comparison, 0.9, progress=lambda done, total: moves.append((done, total)))
+    found = group(gallery.comparison(), 0.9, progress=lambda done, total: moves.append((done, total)))
     assert {frozenset(rows) for rows in found.listed()} == linked_slowly(asked, count, 0.9)
     done, most = zip(*moves, strict=True)
     assert list(done) == sorted(done)
     assert all(now <= total for now, total in moves)
-    assert done[-1] == most[-1] <= near.size
+    assert done[-1] == most[-1] <= count + near.size
 
 
 def test_sets_are_joined() -> None:
@@ -222,18 +229,29 @@ def test_more_precision_needs_more_probability() -> None:
 def test_nearest_equals_brute_force(random: np.random.Generator) -> None:
     unit = random.normal(size=(300, 8)).astype(np.float32)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    found = candidates.nearest(torch.from_numpy(unit), 5).numpy()
+    found = neighbours.nearest(torch.from_numpy(unit), 5).numpy()
     for row, near in enumerate(found):
         order = np.argsort(-(unit @ unit[row]))
         assert near.tolist() == [other for other in order.tolist() if other != row][:5]
 
 
+def test_what_looks_alike_at_a_glance_is_a_candidate(model: rrzoo.Model, photographs: list[Image.Image]) -> None:
+    """Even where the embedding is of something else."""
+    grey = [picture.filter(ImageFilter.GaussianBlur(3)).convert("L").convert("RGB") for picture in photographs]
+    plain = [Image.new("RGB", (50, 50), (200, level, 0)) for level in (0, 200)]
+    comparison = rrzoo.Gallery.from_images(model, [*photographs, *plain, *grey]).comparison()
+    found = grouping.candidates(comparison, 2)
+    assert found[:, 0].tolist() == [5, 6, 7, -1, -1, 0, 1, 2]
+    unit = torch.from_numpy(np.asarray(comparison.unit))
+    assert (found[:, 1:] == neighbours.nearest(unit, 2).numpy()).all()
+
+
 def test_cells_find_near_copies(random: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "EXACT", 100)
+    monkeypatch.setattr(neighbours, "EXACT", 100)
     unit = random.normal(size=(4000, 24)).astype(np.float32)
     unit = np.concatenate([unit, unit + random.normal(size=unit.shape).astype(np.float32) * 0.1])
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    found = candidates.nearest(torch.from_numpy(unit), 3).numpy()
+    found = neighbours.nearest(torch.from_numpy(unit), 3).numpy()
     twins = np.concatenate([np.arange(4000) + 4000, np.arange(4000)])
     assert (found == twins[:, None]).any(1).mean() > 0.97
     assert not (found == np.arange(8000)[:, None]).any()
@@ -246,13 +264,13 @@ def test_alignment_finds_a_part_wherever_it_is(photographs: list[Image.Image]) -
             left, top = across * (1 - share) * width, down * (1 - share) * height
             part = picture.crop((round(left), round(top), round(left + share * width), round(top + share * height)))
             for seen in (part, ImageOps.mirror(part)):
-                ((correlation, overlap),) = alignment.align([Look.of(picture).grey], [Look.of(seen).grey])
+                ((correlation, overlap),) = alignment.align([Look.of(picture)], [Look.of(seen)])
                 assert correlation > 0.85
                 assert overlap > 0.85
 
 
 def test_alignment_tells_photographs_apart(photographs: list[Image.Image]) -> None:
-    looks = [Look.of(picture).grey for picture in photographs]
+    looks = [Look.of(picture) for picture in photographs]
     correlations = alignment.align([looks[0], looks[0], looks[1]], [looks[1], looks[2], looks[2]])[:, 0]
     assert correlations.max() < 0.6
     assert alignment.align([], []).shape == (0, 2)
@@ -262,9 +280,64 @@ def test_pictures_that_agree_nowhere() -> None:
     """Where a picture lies on the other, their slopes are opposed: the best correlation is where it does not."""
     rising = np.broadcast_to(np.linspace(0, 255, 48).astype(np.uint8), (48, 48))
     steps = np.where(np.arange(48) < 24, 40, 200).astype(np.uint8)[:, None] * np.ones((1, 48), np.uint8)
-    ((opposed, _), (across, _)) = alignment.align([rising, rising], [255 - rising, steps])
+    looks = [Look(grey, (1.0, 1.0), flat=False) for grey in (rising, 255 - rising, steps)]
+    ((opposed, _), (across, _)) = alignment.align([looks[0]] * 2, looks[1:])
     assert opposed > 0.99  # mirrored, they are one
     assert across < 0.5
+
+
+def slow_resemblance(left: Look, right: Look) -> float:
+    """Try all shifts, one after another, plain and mirrored."""
+
+    def slopes(look: Look, side: int) -> np.ndarray:
+        picture, half = torch.from_numpy(look.canvas).float()[None, None], torch.tensor([look.half])
+        found: np.ndarray = gradients.slopes_of(picture, half, side)[0].numpy()
+        return found
+
+    best = -1.0
+    for scale in screening.SCALES:
+        side, size = screening.SIDE, round(screening.SIDE * scale)
+        other = np.zeros((2, side + 2 * size, side + 2 * size))
+        mine, theirs = slopes(left, side), slopes(right, size)
+        other[:, size : size + side, size : size + side] = mine
+        for seen in (other, other[:, :, ::-1] * np.array([-1.0, 1.0])[:, None, None]):
+            for down in range(side + size + 1):
+                for across in range(side + size + 1):
+                    product = (seen[:, down : down + size, across : across + size] * theirs).sum()
+                    best = max(best, product / math.sqrt((mine**2).sum() * (theirs**2).sum()))
+    return best
+
+
+def test_resemblance_equals_trying_all_shifts(photographs: list[Image.Image]) -> None:
+    looks = [Look.of(picture) for picture in photographs]
+    width, height = photographs[0].size
+    looks.append(Look.of(ImageOps.mirror(photographs[0].crop((width // 4, height // 5, width, height)))))
+    left, right = [looks[0], looks[1], looks[0], looks[3]], [looks[3], looks[2], looks[0], looks[1]]
+    found = screening.resemblance(left, right)
+    assert found == pytest.approx([slow_resemblance(*pair) for pair in zip(left, right, strict=True)], abs=1e-5)
+    assert found[2] == pytest.approx(1)
+    assert found[0] > 1.3 * max(found[1], found[3])
+
+
+def test_what_shows_nothing_resembles_nothing(photographs: list[Image.Image]) -> None:
+    plain, seen = Look.of(Image.new("RGB", (80, 60), (9, 9, 9))), Look.of(photographs[0])
+    left = [plain, *[seen] * gradients.BLOCK, plain, seen]
+    right = [seen, *[seen] * gradients.BLOCK, plain, seen]
+    expected = [0, *[1] * gradients.BLOCK, 0, 1]
+    assert screening.resemblance(left, right) == pytest.approx(expected)
+    assert alignment.align(left, right)[:, 1] == pytest.approx(expected, abs=0.05)
+
+
+def test_a_look_lies_in_the_middle_and_its_edges_go_on(photographs: list[Image.Image]) -> None:
+    look = Look.of(photographs[0].resize((96, 40)))
+    assert look.half == (1, 20 / 48)
+    inner = look.canvas[14:34]
+    assert (look.canvas == np.pad(inner, ((14, 14), (0, 0)), "edge")).all()
+    grey = np.asarray(photographs[0].resize((96, 40)).convert("L").resize((48, 20), Image.Resampling.BOX))
+    assert (inner == grey).all()
+    tall = Look.of(photographs[0].resize((40, 96)))
+    assert tall.half == (20 / 48, 1)
+    assert (tall.canvas[:, :14] == tall.canvas[:, 14:15]).all()
 
 
 def test_a_frame_is_taken_off(random: np.random.Generator) -> None:

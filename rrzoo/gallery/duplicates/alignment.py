@@ -6,60 +6,35 @@ correlation of gradients where both pictures are, so that brightness and contras
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rrzoo.gallery.duplicates.gradients import differences, in_blocks, mirrored, slopes_of, spectrum
+from rrzoo.gallery.duplicates.looks import SIDE, Look
+
 COARSE = 24  # px, the longer side of the left picture where scales are tried
 SCALES = tuple(1.25**n for n in range(-2, 3))  # 0.64 to 1.56: of the right picture, beside the left one
 CANVAS = 64  # px: room for both, so that shifts don't wrap round
-SIDE = 48  # px of the pictures that come
-STEPS = 8  # of Gauss-Newton
-POINTS = 32  # each way
+STEPS = 6  # of Gauss-Newton
+POINTS = 24  # each way
 BLUR = 1.6  # px, of what is improved
 LEAST = 0.45  # correlation of the best shift from which on it is improved
 OVERLAP = 0.3  # least share of the smaller picture's area that has to lie on the other
-BLOCK = 64  # pairs at once: more leave the cache
-THREADS = 2  # that take blocks by turns: torch's own gain nothing on what is so small
 
 
-def align(left: Sequence[np.ndarray], right: Sequence[np.ndarray]) -> np.ndarray:
-    """Say how well pairs agree once one picture lies on the other.
-
-    Args:
-        left: uint8 (h, w) each, the longer side 48 px.
-        right: as many.
+def align(left: Sequence[Look], right: Sequence[Look]) -> np.ndarray:
+    """Say how well P pairs agree once one picture lies on the other.
 
     Returns:
         float32 (P, 2): correlation of gradients, -1 to 1, where it is clearly above chance, else 0; and the share of
-        the smaller picture that lies on the other, 0 to 1.
+        the smaller picture that lies on the other, 0 to 1. Both are 0 where a picture shows next to nothing.
     """
-
-    def rows(start: int) -> np.ndarray:
-        block = slice(start, start + BLOCK)
-        return _agreement(*_stack(left[block]), *_stack(right[block])).numpy()
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        return np.concatenate([np.empty((0, 2), np.float32), *threads.map(rows, range(0, len(left), BLOCK))])
+    return in_blocks(_agreement, left, right, 2)
 
 
-def _stack(pictures: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Return pictures on squares, float32 (P, 1, 48, 48), and half their sizes there, (P, 2), x and y, at most 1."""
-    canvas = np.zeros((len(pictures), 1, SIDE, SIDE), np.float32)
-    half = np.empty((len(pictures), 2), np.float32)
-    for number, grey in enumerate(pictures):
-        height, width = grey.shape
-        top, left = (SIDE - height) // 2, (SIDE - width) // 2
-        pad = ((top, SIDE - height - top), (left, SIDE - width - left))
-        canvas[number, 0] = np.pad(grey, pad, "edge")
-        half[number] = width / SIDE, height / SIDE
-    return torch.from_numpy(canvas), torch.from_numpy(half)
-
-
-@torch.no_grad()
 def _agreement(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> Tensor:
     score, affine = _coarse(one, half, two, half_two)
     chosen = score >= LEAST
@@ -73,13 +48,12 @@ def _agreement(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> Tens
 def _coarse(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> tuple[Tensor, Tensor]:
     """Return the best correlation (P,) of all scales, shifts and mirrors, and its map from left to right, (P, 2, 3)."""
     best, found = torch.full((len(one),), -2.0), torch.zeros(len(one), 2, 3)
-    slopes = _slopes(one, half, COARSE)
-    mirrored = slopes.flip(3) * torch.tensor([-1.0, 1.0]).view(2, 1, 1)
-    lefts = [(flip, _spectrum(seen), _sums(seen)) for flip, seen in ((1.0, slopes), (-1.0, mirrored))]
+    slopes = slopes_of(one, half, COARSE)
+    lefts = [(flip, spectrum(seen, CANVAS), _sums(seen)) for flip, seen in ((1.0, slopes), (-1.0, mirrored(slopes)))]
     for scale in SCALES:
         side = round(COARSE * scale)
-        other = _slopes(two, half_two, side)
-        right, right_sums = _spectrum(other).conj(), _sums(other)
+        other = slopes_of(two, half_two, side)
+        right, right_sums = spectrum(other, CANVAS).conj(), _sums(other)
         for flip, left, left_sums in lefts:
             products = torch.fft.irfft2((left * right).sum(1), (CANVAS, CANVAS))
             peak = products.flatten(1).max(1)
@@ -95,24 +69,6 @@ def _coarse(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor) -> tuple[T
             better = score > best
             best, found = torch.where(better, score, best), torch.where(better[:, None, None], now, found)
     return best, found
-
-
-def _slopes(pictures: Tensor, half: Tensor, side: int) -> Tensor:
-    """Return gradients along x and y at `side` px, (P, 2, side, side), strong ones compressed, 0 outside."""
-    small = F.interpolate(pictures, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    padded = F.pad(small, (1, 1, 1, 1), mode="replicate")
-    slopes = _differences(padded)
-    at = (torch.arange(side) + 0.5) * 2 / side - 1
-    inside = (at.abs() < half[:, :1] - 1.5 / side)[:, None, :] & (at.abs() < half[:, 1:] - 1.5 / side)[:, :, None]
-    length = torch.hypot(slopes[:, 0], slopes[:, 1])
-    typical = (length * inside).sum((1, 2), keepdim=True) / inside.sum((1, 2), keepdim=True).clamp(min=1)
-    return slopes * (inside / (length + typical + 2))[:, None]
-
-
-def _spectrum(slopes: Tensor) -> Tensor:
-    """Return the spectra of gradients (P, 2, side, side) on the canvas: half of each, as these are real numbers."""
-    spectrum: Tensor = torch.fft.rfft2(slopes, (CANVAS, CANVAS))
-    return spectrum
 
 
 def _sums(slopes: Tensor) -> Tensor:
@@ -157,7 +113,7 @@ def _blurred(pictures: Tensor, deviation: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))
 
 
-def _with_slopes(pictures: Tensor) -> Tensor:
+def _withslopes_of(pictures: Tensor) -> Tensor:
     """Return pictures and their slopes along x and y, for -1 to 1: (P, 3, S, S)."""
     padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
     across = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) * SIDE / 4
@@ -174,7 +130,7 @@ def _standardised(values: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
 
 def _improved(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor, affine: Tensor) -> Tensor:
     """Return the affine maps that make standardised, blurred pictures differ least, from those given."""
-    grid, stack = _grid(half), _with_slopes(_blurred(two, BLUR))
+    grid, stack = _grid(half), _withslopes_of(_blurred(two, BLUR))
     mine, _ = _sampled(_blurred(one, BLUR), half, grid[..., :2])
     for _ in range(STEPS):
         values, inside = _sampled(stack, half_two, grid @ affine.mT[:, None])
@@ -195,7 +151,7 @@ def _compared(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor, affine: 
     mine, _ = _sampled(_blurred(one, 0.8), half, grid[..., :2])
     other, inside = _sampled(_blurred(two, 0.8), half_two, grid @ affine.mT[:, None])
     both = -F.max_pool2d(-inside, 3, 1)
-    left, right = (_differences(values) * both for values in (mine, other))
+    left, right = (differences(values) * both for values in (mine, other))
     products, lefts, rights = ((a * b).sum((1, 2, 3)) for a, b in ((left, right), (left, left), (right, right)))
     total = products / (lefts * rights + 1).sqrt()
     size = affine[:, :, :2].det().abs()  # of the left picture's area, on the right
@@ -204,10 +160,3 @@ def _compared(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor, affine: 
     overlap = torch.maximum(share, share * size * ours / theirs).clamp(max=1)
     enough = overlap > OVERLAP
     return torch.stack([torch.where(enough, total, 0.0), overlap], 1)
-
-
-def _differences(values: Tensor) -> Tensor:
-    """Return central differences along x and y: (P, 2, n - 2, n - 2)."""
-    return torch.cat(
-        [values[..., 1:-1, 2:] - values[..., 1:-1, :-2], values[..., 2:, 1:-1] - values[..., :-2, 1:-1]], 1
-    )

@@ -1,5 +1,7 @@
 """How likely is it that two pictures are copies: a logistic regression over cosine, relation score and alignment.
 
+A quick one, with a look at 12 px instead of alignment, says before which pairs can't be.
+
 Its numbers are in calibration.json, for each model that they were fitted for, and for all others without what depends
 on the model; `scripts/duplicates.py` makes them anew.
 """
@@ -14,7 +16,7 @@ import numpy as np
 from rrzoo import errors, records
 
 CALIBRATION = Path(__file__).with_name("calibration.json")
-FORMAT = 1
+FORMAT = 2
 ANY = "any"  # the entry for models that nothing was fitted for
 SUREST = 1e-6  # how far from 0 and 1 relation scores are taken
 CLOSEST = 0.99  # correlation beyond which agreement counts no more
@@ -33,17 +35,19 @@ class Precision:
 class Judge:
     """What was fitted for one model."""
 
-    quick: tuple[float, ...]  # weights of cosine and the relation score's logit, and a constant
+    quick: tuple[float, ...]  # weights of cosine, the relation score's logit and atanh of `resemblance`, and a constant
     least: float  # of the quick sum, from which on a pair is looked at
     full: tuple[float, ...]  # weights of cosine, logit, atanh of the correlation, and overlap, and a constant
     measured: tuple[Precision, ...]  # ascending probabilities
-    # how many of a picture's nearest are looked at in large galleries where it has no copy among these; None: all
-    first: int | None = None
 
-    def is_likely(self, cosines: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    def is_likely(self, cosines: np.ndarray, logits: np.ndarray, resemblances: np.ndarray) -> np.ndarray:
         """Say which pairs, (P,) each, are worth laying on one another, bool (P,)."""
-        likely: np.ndarray = _weighted(self.quick, (cosines, logits)) >= self.least
+        likely: np.ndarray = self.quick_sum(cosines, logits, resemblances) >= self.least
         return likely
+
+    def quick_sum(self, cosines: np.ndarray, logits: np.ndarray, resemblances: np.ndarray) -> np.ndarray:
+        """Return what `least` is compared with, float64 (P,)."""
+        return _weighted(self.quick, (cosines, logits, straightened(resemblances)))
 
     def probability(self, cosines: np.ndarray, logits: np.ndarray, agreement: np.ndarray) -> np.ndarray:
         """Return how likely pairs are copies, float64 (P,), given also what `align` says, (P, 2)."""
@@ -86,7 +90,13 @@ def judge_of(fingerprint: str) -> Judge:
 
 def terms(agreement: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what the sum takes of `align`'s correlation and overlap, (P, 2)."""
-    return np.arctanh(agreement[:, 0].clip(-CLOSEST, CLOSEST)), agreement[:, 1]
+    return straightened(agreement[:, 0]), agreement[:, 1]
+
+
+def straightened(correlation: np.ndarray) -> np.ndarray:
+    """Return what sums take of correlations, (P,): atanh, Fisher's z."""
+    found: np.ndarray = np.arctanh(correlation.clip(-CLOSEST, CLOSEST))
+    return found
 
 
 def logit(scores: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Groups of copies among the rows of a gallery: candidates by the index, each pair judged, the likely ones joined.
 
-A picture's nearest come first, then the second nearest, and so on; pairs that surely are in one group need no look.
-Most pictures have no copy: in large galleries, where a good model's two nearest are none, no more are looked at.
+What looks most like a picture at a glance comes first, then its nearest by embedding, the second nearest, and so on;
+pairs that surely are in one group need no look. Most pictures have no copy: in large galleries, where the first few are
+none, no more are looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,16 +16,20 @@ from PIL import Image
 
 from rrzoo.gallery.columns import Values
 from rrzoo.gallery.duplicates.alignment import align
-from rrzoo.gallery.duplicates.candidates import nearest
 from rrzoo.gallery.duplicates.evidence import Judge, logit
 from rrzoo.gallery.duplicates.linking import SURE, Groups, Judged, link
-from rrzoo.gallery.duplicates.looks import Look
+from rrzoo.gallery.duplicates.looks import Look, looks_of
+from rrzoo.gallery.duplicates.neighbours import nearest
+from rrzoo.gallery.duplicates.screening import glances, resemblance
 from rrzoo.progress import OnProgress
 
-NEAREST = 16  # candidates of a picture
-SMALL = 10_000  # pictures up to which all of them are looked at
+NEAREST = 16  # candidates of a picture by its embedding, beside one by its looks
+SMALL = 30_000  # pictures up to which all of them are compared
+FIRST = 2  # candidates of more pictures that are compared where none of these is a copy,
+RESEMBLING = 0.43  # and their least resemblance
 BLOCK = 4096  # pairs at once
-READERS = 2  # threads that decode thumbnails
+READERS = 2  # threads that decode thumbnails,
+READ = 64  # so many at a time
 
 
 class Pictures(Protocol):
@@ -49,27 +54,21 @@ class Comparison:
     unit: Values  # float32 (N, E)
     looks: dict[int, Look] = field(default_factory=dict)
 
-    def likely(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return cosines and logits of pairs of rows, int64 (P,) each, and which are worth a look, bool (P,)."""
+    def measured(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return cosines, logits and resemblances, (P,) each, of pairs of rows, int64 (P,) each."""
         cosines = np.einsum("nd,nd->n", self.unit[left], self.unit[right])
         logits = np.zeros(len(left))
         if self.pictures.can_rerank and len(left):
             logits = logit(self.pictures.relate(self.pictures.features(left), self.pictures.features(right)))
-        return cosines, logits, self.judge.is_likely(cosines, logits)
+        return cosines, logits, resemblance(self.looks_of(left), self.looks_of(right))
 
     def agreement(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return what `align` says of pairs of rows, float32 (P, 2); 0 where one shows next to nothing."""
-        looks = self._looks_of(np.concatenate([left, right]))
-        return _aligned(looks[: len(left)], looks[len(left) :])
+        """Return what `align` says of pairs of rows, float32 (P, 2)."""
+        return align(self.looks_of(left), self.looks_of(right))
 
-    def probability(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return how likely pairs of rows are copies, float64 (P,)."""
-        found = np.zeros(len(left))
-        cosines, logits, likely = self.likely(left, right)
-        if likely.any():
-            agreement = self.agreement(left[likely], right[likely])
-            found[likely] = self.judge.probability(cosines[likely], logits[likely], agreement)
-        return found
+    def probability(self, left: np.ndarray, right: np.ndarray, resembling: float = -1.0) -> np.ndarray:
+        """Return how likely pairs of rows are copies, float64 (P,): 0 where they are less `resembling` than that."""
+        return self._judged(*self.measured(left, right), self.looks_of(left), self.looks_of(right), resembling)
 
     def probability_of(self, look: Look, unit: np.ndarray, relation: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return how likely rows, int64 (M,), are copies of another picture, float64 (M,).
@@ -84,22 +83,35 @@ class Comparison:
         if self.pictures.can_rerank and len(rows):
             left = np.repeat(relation[None], len(rows), axis=0)
             logits = logit(self.pictures.relate(left, self.pictures.features(rows)))
-        agreement = _aligned([look] * len(rows), self._looks_of(rows))
-        return np.where(self.judge.is_likely(cosines, logits), self.judge.probability(cosines, logits, agreement), 0.0)
+        mine, theirs = [look] * len(rows), self.looks_of(rows)
+        return self._judged(cosines, logits, resemblance(mine, theirs), mine, theirs)
 
-    def _looks_of(self, rows: np.ndarray) -> list[Look]:
+    def looks_of(self, rows: np.ndarray) -> list[Look]:
+        """Return what rows, int64 (M,), show."""
         missing = [row for row in np.unique(rows).tolist() if row not in self.looks]
+        parts = [missing[start : start + READ] for start in range(0, len(missing), READ)]
         with ThreadPoolExecutor(READERS) as readers:
-            self.looks |= zip(missing, readers.map(lambda row: Look.of(self.thumbnail(row)), missing), strict=True)
+            for part, looks in zip(parts, readers.map(self._seen, parts), strict=True):
+                self.looks |= zip(part, looks, strict=True)
         return [self.looks[row] for row in rows.tolist()]
 
+    def _judged(
+        self,
+        cosines: np.ndarray,
+        logits: np.ndarray,
+        resemblances: np.ndarray,
+        left: Sequence[Look],
+        right: Sequence[Look],
+        resembling: float = -1.0,
+    ) -> np.ndarray:
+        found, enough = np.zeros(len(left)), resemblances >= resembling
+        likely = np.flatnonzero(self.judge.is_likely(cosines, logits, resemblances) & enough).tolist()
+        agreement = align([left[pair] for pair in likely], [right[pair] for pair in likely])
+        found[likely] = self.judge.probability(cosines[likely], logits[likely], agreement)
+        return found
 
-def _aligned(left: Sequence[Look], right: Sequence[Look]) -> np.ndarray:
-    """Return what `align` says of pairs, float32 (P, 2); 0 where one shows next to nothing."""
-    seen = [number for number, (one, two) in enumerate(zip(left, right, strict=True)) if not (one.flat or two.flat)]
-    agreement = np.zeros((len(left), 2), np.float32)
-    agreement[seen] = align([left[number].grey for number in seen], [right[number].grey for number in seen])
-    return agreement
+    def _seen(self, rows: Sequence[int]) -> list[Look]:
+        return looks_of([self.thumbnail(row) for row in rows])
 
 
 def group(
@@ -111,21 +123,22 @@ def group(
         comparison: judges the pairs.
         threshold: 0 to 1.
         same: rows that are known to be the same file.
-        progress: called with pairs done, and with how many there will be at most, as far as is known by then.
+        progress: called with pictures seen and pairs compared, and with how many of both there will be at most, as far
+            as is known by then.
     """
     groups = Groups(len(comparison.unit))
     for rows in same:
         for row in rows[1:]:
             groups.join(rows[0], row, 1.0)
-    near = nearest(torch.from_numpy(np.asarray(comparison.unit)), min(NEAREST, len(comparison.unit) - 1)).numpy()
+    near = candidates(comparison, NEAREST, progress)
     has_copy = np.zeros(len(near), bool)
     has_copy[[row for rows in same for row in rows]] = True
-    done, parts = 0, [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
-    first = NEAREST if len(near) <= SMALL else comparison.judge.first or NEAREST
+    done, parts = len(near), [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+    first, resembling = (near.shape[1], -1.0) if len(near) <= SMALL else (FIRST, RESEMBLING)
     for left, right, more in _rounds(near, has_copy, first):
         apart = groups.label[left] != groups.label[right]
         left, right, done = left[apart], right[apart], done + len(left)
-        probability = comparison.probability(left, right)
+        probability = comparison.probability(left, right, resembling)
         parts.append((left, right, probability))
         for pair in np.flatnonzero(probability >= max(threshold, SURE)).tolist():
             groups.join(int(left[pair]), int(right[pair]), float(probability[pair]))
@@ -140,11 +153,29 @@ def group(
     return groups
 
 
-def pairs_of_nearest(unit: Values, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of rows and their k nearest, int64 (P,) each, smaller rows left; no pair twice."""
-    near = nearest(torch.from_numpy(np.asarray(unit)), min(k, len(unit) - 1)).numpy()
-    left, right, _ = zip(*_rounds(near, np.ones(len(near), bool), k), strict=True)
+def pairs(comparison: Comparison, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pairs of rows and their candidates, int64 (P,) each, smaller rows left; no pair twice."""
+    near = candidates(comparison, k)
+    left, right, _ = zip(*_rounds(near, np.ones(len(near), bool), near.shape[1]), strict=True)
     return np.concatenate(left), np.concatenate(right)
+
+
+def candidates(comparison: Comparison, k: int, progress: OnProgress | None = None) -> np.ndarray:
+    """Return which rows may be copies of each row: int64 (N, 1 + k), -1 where there are fewer.
+
+    The first one looks most like it at a glance; the k nearest by embedding follow.
+    """
+    count, seen = len(comparison.unit), []
+    with ThreadPoolExecutor(1) as beside:
+        near = beside.submit(nearest, torch.from_numpy(np.asarray(comparison.unit)), min(k, count - 1))
+        for rows in np.array_split(np.arange(count), -(-count // BLOCK)):
+            seen.append(glances(comparison.looks_of(rows)))
+            if progress:
+                progress(int(rows[-1]) + 1, count * (2 + k))
+    alike = nearest(torch.cat(seen), 1)
+    alike[~torch.cat(seen).any(1)] = -1
+    found: np.ndarray = torch.cat([alike, near.result()], 1).numpy()
+    return found
 
 
 def _rounds(near: np.ndarray, has_copy: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:

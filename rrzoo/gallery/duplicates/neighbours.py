@@ -5,7 +5,7 @@ from torch import Tensor
 
 EXACT = 20_000  # rows up to which all are compared
 PER_CELL = 200  # rows of a cell, about
-CELLS = 16  # nearest cells in which a row looks for its nearest
+CELLS = 32  # nearest cells in which a row looks for its nearest
 ROUNDS = 4  # of k-means
 BLOCK = 1_000  # rows at a time
 
@@ -14,29 +14,31 @@ BLOCK = 1_000  # rows at a time
 def nearest(unit: Tensor, k: int) -> Tensor:
     """Return for each row, float32 (N, D) of unit length, the k nearest others by cosine similarity: int64 (N, k).
 
-    Of more than 20,000 rows, those in the sixteen nearest of N / 200 cells are compared (k-means, as an inverted file;
+    Of more than 20,000 rows, those in the 32 nearest of N / 200 cells are compared (k-means, as an inverted file;
     Jegou, Douze & Schmid 2011): near-copies lie near one another, and are found. Where fewer than k others are there,
     -1 fills up.
     """
     if len(unit) <= EXACT:
         every = torch.arange(len(unit))
-        return torch.cat([_best(unit, rows, every, k) for rows in torch.split(every, BLOCK)])
+        return torch.cat([_best(unit, int(rows[0]), len(rows), every, k) for rows in torch.split(every, BLOCK)])
     centres, cell = _cells(unit)
     order = cell.argsort(stable=True)
     members = torch.split(order, cell.bincount(minlength=len(centres)).tolist())
     near = (centres @ centres.T).topk(min(CELLS, len(centres)), dim=1).indices.tolist()
     found = torch.full((len(unit), k), -1)
     for number, rows in enumerate(members):
-        among = torch.cat([members[other] for other in {number, *near[number]}])
-        for some in torch.split(rows, BLOCK):
-            found[some] = _best(unit, some, among, k)
+        among = torch.cat([rows, *(members[other] for other in near[number] if other != number)])
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            found[some] = _best(unit, start, len(some), among, k)
     return found
 
 
-def _best(unit: Tensor, rows: Tensor, among: Tensor, k: int) -> Tensor:
-    """Return the k nearest of some rows (M,) among others (L,): int64 (M, k), perhaps -1 at the end."""
-    scores = unit[rows] @ unit[among].T
-    scores[rows[:, None] == among] = -2.0
+def _best(unit: Tensor, start: int, count: int, among: Tensor, k: int) -> Tensor:
+    """Return the k nearest of M = `count` rows among some (L,), from place `start` on: int64 (M, k), -1 where none."""
+    others = unit[among]
+    scores = others[start : start + count] @ others.T
+    scores[:, start:].fill_diagonal_(-2.0)  # no row is its own neighbour
     best = scores.topk(min(k, len(among)), dim=1)
     found = torch.where(best.values > -2, among[best.indices], -1)
     return torch.nn.functional.pad(found, (0, k - found.shape[1]), value=-1)

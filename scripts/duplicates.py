@@ -197,7 +197,8 @@ def fit(work: Path) -> None:
         collection = opened(work, "train", name)
         comparison = collection.gallery.comparison(BLIND)
         left, right = pairs(comparison)
-        cosines, logits, resemblances = comparison.measured(left, right)
+        cosines, logits = comparison.scores(left, right)
+        resemblances = comparison.resemblance(left, right)
         agreement = comparison.agreement(left, right)
         copies = collection.picture[left] == collection.picture[right]
         strange = np.isin(collection.kind, (*NOT_FITTED, "flat"))
@@ -273,7 +274,7 @@ def by_model(collection: Collection, which: int) -> tuple[np.ndarray, ...]:
     """Return the pairs of nearest, with their cosines or relation scores."""
     comparison = collection.gallery.comparison(BLIND)
     left, right = pairs(comparison)
-    cosines, logits, _ = comparison.measured(left, right)
+    cosines, logits = comparison.scores(left, right)
     return left, right, (cosines, 1 / (1 + np.exp(-logits)))[which]
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from rrzoo import errors
 from rrzoo.gallery.backends.protocol import Filter
-from rrzoo.gallery.duplicates.grouping import Comparison
+from rrzoo.gallery.duplicates.comparing import Comparison
 from rrzoo.gallery.duplicates.looks import Look
 from rrzoo.gallery.indexing import Embedder
 from rrzoo.gallery.rows import Rows

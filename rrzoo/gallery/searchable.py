@@ -175,7 +175,7 @@ class Searchable:
         Args:
             precision: of the pairs within groups that share that were copies where it was measured; more finds fewer.
             folder: where the pictures' files are: each group's best one is then the first.
-            progress: called with pairs of pictures done and pairs in all.
+            progress: called with pictures seen and pairs of them compared, and with how many of both there may be.
 
         Raises:
             errors.ArgumentError: no threshold was measured to have that precision.

@@ -325,7 +325,9 @@ def test_what_shows_nothing_resembles_nothing(photographs: list[Image.Image]) ->
     right = [seen, *[seen] * gradients.BLOCK, plain, seen]
     expected = [0, *[1] * gradients.BLOCK, 0, 1]
     assert screening.resemblance(left, right) == pytest.approx(expected)
+    before = torch.get_num_threads()
     assert alignment.align(left, right)[:, 1] == pytest.approx(expected, abs=0.05)
+    assert torch.get_num_threads() == before
 
 
 def test_a_look_lies_in_the_middle_and_its_edges_go_on(photographs: list[Image.Image]) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from rrzoo.gallery.columns import Values
 from rrzoo.gallery.duplicates.best import Quality, best_first
-from rrzoo.gallery.duplicates.grouping import Comparison, group
+from rrzoo.gallery.duplicates.comparing import Comparison
+from rrzoo.gallery.duplicates.grouping import group
 from rrzoo.gallery.duplicates.moments import moments
 from rrzoo.gallery.thumbnails import Thumbnails
 from rrzoo.progress import OnProgress
@@ -61,7 +62,7 @@ def find(
         same: rows that are known to be the same file.
         folder: where the files are, by which the best is told, and series; without it there are none, and the order
             within a group is that of rows.
-        progress: called with pairs done, and with how many there will be at most, as far as is known by then.
+        progress: called with pictures seen and pairs compared, and with how many of both there may be.
     """
     groups = group(comparison, threshold, same, progress)
     found: list[CopyGroup] = []

@@ -1,5 +1,6 @@
 """Gradients of many small pictures, and their spectra: what pictures are compared by."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from rrzoo.gallery.duplicates.looks import Look
 
-BLOCK = 64  # pairs at once: more leave the cache
-THREADS = 2  # that take blocks by turns: torch's own gain nothing on what is so small
+BLOCK = 128  # pairs at once: more leave the cache
+THREADS = 2  # that take blocks by turns, each alone: torch's own gain nothing on what is so small
+ONE_AT_A_TIME = threading.Lock()  # as torch's threads are of the whole process
 
 # of left and right pictures, float32 (P, 1, 48, 48), and half their sizes there, float32 (P, 2), x and y, at most 1
 Compare = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -29,8 +31,14 @@ def in_blocks(compare: Compare, left: Sequence[Look], right: Sequence[Look], num
             *(part for looks in (left, right) for part in stacked([looks[pair] for pair in block]))
         ).numpy()
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(fill, range(0, len(seen), BLOCK)))
+    with ONE_AT_A_TIME:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(THREADS) as threads:
+                list(threads.map(fill, range(0, len(seen), BLOCK)))
+        finally:
+            torch.set_num_threads(before)
     return found
 
 

@@ -349,6 +349,10 @@ def test_a_frame_is_taken_off(random: np.random.Generator) -> None:
     left, top, right, bottom = inside_frame(framed)
     assert abs(np.array([left - 10, top - 30, right - 90, bottom - 90])).max() <= 3
     assert inside_frame(picture)[2:] == (80, 60)
+    left, top, right, bottom = inside_frame(framed)
+    bare, taken_off = Look.of(Image.fromarray(framed[top:bottom, left:right])), Look.of(Image.fromarray(framed))
+    assert (taken_off.canvas == bare.canvas).all()
+    assert taken_off.half == bare.half
     plain = np.full((50, 70, 3), 9, np.uint8)
     assert inside_frame(plain) == (0, 0, 70, 50)
     assert Look.of(Image.fromarray(plain)).flat

@@ -194,6 +194,16 @@ def test_a_table_of_lancedb(photos: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert remote.of_address("lance:photos.lance").pictures[0].source == "photos.lance/0"
 
 
+def test_a_table_of_lancedb_below_a_question_mark(photos: Path, tmp_path: Path) -> None:
+    """In a path it is no query."""
+    folder = tmp_path / "which?"
+    folder.mkdir()
+    lance_table(str(folder), photos)
+    source = listing.listed(f"lance:{folder}/photos.lance")
+    assert source.pictures[0].source == "photos.lance/0"
+    assert sorted(pixels(source)) == sorted(pixels(listing.listed(photos)))
+
+
 def test_a_table_of_lancedb_in_object_storage(photos: Path, bucket: str) -> None:
     top, _, query = bucket.partition("?")
     place = query.partition("&")[0].removeprefix("endpoint_override=")

@@ -65,12 +65,19 @@ def of_table(address: str) -> Iterator[Picture]:
 
 
 def _name(address: str) -> str:
-    return PurePosixPath(address.removeprefix(SCHEME).partition("?")[0]).name
+    return PurePosixPath(_parts(address)[0]).name
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Return where a table is, and the query, "" for a path: that may hold a question mark."""
+    place = place_of(address)
+    place, _, query = place.partition("?") if "://" in place else (place, "", "")
+    return place, query
 
 
 def _open(address: str) -> Any:
     """Return a table of LanceDB's as it is now."""
-    place, _, query = place_of(address).partition("?")
+    place, query = _parts(address)
     top, _, last = place.rpartition("/")
     if not last.endswith(SUFFIX) or last == SUFFIX:
         raise errors.ArgumentError(

@@ -45,6 +45,7 @@ DIFFERENT = {
 }  # fmt: skip
 LOST = 0.0002  # share of the pairs that are found to be copies that the quick sum may lose
 PRECISION = 0.99
+JOINS = 100.0  # is added to scores of which, as in tools that have nothing else, every pair joins two groups
 CAUTION = 0.9  # share of collections like that of the training pictures that reach the precision that is promised
 DRAWS = 1000  # of the bootstrap
 PROBABILITIES = (
@@ -234,7 +235,7 @@ def fit(work: Path) -> None:
 def hashes(
     collection: Collection, folder: Path, kind: Callable[[Image.Image], imagehash.ImageHash]
 ) -> tuple[np.ndarray, ...]:
-    """Return all pairs of hashes of 64 bits that differ in 12 at most, and minus their distances."""
+    """Return all pairs of hashes of 64 bits that differ in 12 at most, and JOINS minus their distances."""
     signs = (
         np.stack([kind(Image.open(folder / source)).hash.ravel() for source in collection.gallery.sources]) * 2.0 - 1
     )
@@ -244,7 +245,7 @@ def hashes(
         distance = (64 - signs[start : start + 1000] @ signs.T) / 2
         left, right = np.nonzero(distance <= 12)
         below = left + start < right
-        parts.append((left[below] + start, right[below], -distance[left[below], right[below]]))
+        parts.append((left[below] + start, right[below], JOINS - distance[left[below], right[below]]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
@@ -260,7 +261,7 @@ def measure(work: Path) -> None:
         }
         for way, scored in ways.items():
             left, right, scores = scored(train, work / "train")
-            steps = np.unique(np.quantile(scores, np.linspace(0, 1, 100)))
+            steps = np.unique(np.quantile(scores, np.linspace(0, 1, 400)))
             enough = [row for row in curve(train, left, right, scores, steps) if row[1] >= PRECISION]
             if not enough:
                 print(f"{name} {way}: no threshold reaches {PRECISION:.0%} on training pictures")
@@ -271,11 +272,11 @@ def measure(work: Path) -> None:
 
 
 def by_model(collection: Collection, which: int) -> tuple[np.ndarray, ...]:
-    """Return the pairs of nearest, with their cosines or relation scores."""
+    """Return the pairs of candidates, with JOINS and their cosines or relation scores."""
     comparison = collection.gallery.comparison(BLIND)
     left, right = pairs(comparison)
     cosines, logits = comparison.scores(left, right)
-    return left, right, (cosines, 1 / (1 + np.exp(-logits)))[which]
+    return left, right, JOINS + (cosines, 1 / (1 + np.exp(-logits)))[which]
 
 
 def judged(test: Collection, name: str) -> None:

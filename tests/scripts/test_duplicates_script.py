@@ -37,4 +37,18 @@ def test_precision_and_recall_are_those_of_pairs_within_groups() -> None:
     assert collection.score(groups) == pytest.approx((1 / 3, 1 / 4))
     left, right = np.array([0, 1, 2, 3]), np.array([1, 2, 3, 4])
     found = duplicates.curve(collection, left, right, np.array([0.9, 0.8, 0.2, 0.1]), [0.5, 0.85, 0.1])
-    np.testing.assert_allclose(found, [(0.1, 0.4, 1.0), (0.5, 1.0, 0.75), (0.85, 1.0, 0.25)])
+    np.testing.assert_allclose(found, [(0.5, 1.0, 0.75), (0.85, 1.0, 0.25), (0.1, 0.4, 1.0)])
+
+
+def test_a_precision_that_holds_for_other_collections_is_lower(random: np.random.Generator) -> None:
+    """One wrong group of eleven among sixty right ones is luck that other collections may have twice."""
+    sizes = [3] * 60 + [11]
+    labels = np.repeat(np.arange(61), sizes)
+    collection = duplicates.Collection(None, labels.astype(str), np.full(len(labels), "original"))
+    assert collection.cautious_precision(labels) == 1
+    collection.picture[-11:] = [str(number) for number in range(100, 111)]
+    found, told = np.array([3] * 60 + [0]), np.array([3] * 60 + [55])
+    drawn = random.integers(0, 61, (4000, 61))
+    expected = np.quantile(found[drawn].sum(1) / told[drawn].sum(1), 0.1)
+    assert collection.cautious_precision(labels) == pytest.approx(expected, abs=0.03)
+    assert expected < collection.score(labels)[0] - 0.05

@@ -16,7 +16,7 @@ from PIL import Image
 
 import rrzoo
 from alterations import ALTERATIONS, NOT_FITTED, flat
-from rrzoo import datasets
+from rrzoo import datasets, environment
 from rrzoo import files as rrzoo_files
 from rrzoo.gallery.duplicates import evidence
 from rrzoo.gallery.duplicates.evidence import ANY, FORMAT, Calibration, Judge, Precision
@@ -48,6 +48,7 @@ PRECISION = 0.99
 JOINS = 100.0  # is added to scores of which, as in tools that have nothing else, every pair joins two groups
 CAUTION = 0.9  # share of collections like that of the training pictures that reach the precision that is promised
 DRAWS = 1000  # of the bootstrap
+RUNS = 3  # that are timed
 PROBABILITIES = (
     0.3,
     0.5,
@@ -298,6 +299,20 @@ def judged(test: Collection, name: str) -> None:
     print(f"    flat pictures in a group: {(~alone).sum()} of {len(alone)}", flush=True)
 
 
+def timed(gallery: Path) -> None:
+    """Print how long the pictures of a gallery of the first model take to be compared."""
+    opened_once, seconds = rrzoo.Gallery.load(rrzoo.load(MODELS[0]), gallery), []
+    for _ in range(RUNS):
+        comparison = opened_once.comparison()
+        begun = time.perf_counter()
+        groups = group(comparison, comparison.judge.threshold(PRECISION))
+        seconds.append(time.perf_counter() - begun)
+    print(
+        f"{len(opened_once):,} pictures compared in {np.median(seconds):.1f} s, median of {RUNS} runs "
+        f"({min(seconds):.1f} to {max(seconds):.1f}): {len(groups.listed()):,} groups; {environment.machine()}"
+    )
+
+
 def print_row(name: str, way: str, threshold: float, precision: float, recall: float) -> None:
     """Print one line of the table."""
     print(f"{name:14} {way:14} from {threshold:8.3f}  precision {precision:.4f}  recall {recall:.4f}", flush=True)
@@ -306,13 +321,25 @@ def print_row(name: str, way: str, threshold: float, precision: float, recall: f
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("fit", "measure"), help="write calibration.json, or measure what it brings")
+    parser.add_argument(
+        "what",
+        choices=("fit", "measure", "time"),
+        help="write calibration.json, measure what it brings, or how long it takes",
+    )
+    parser.add_argument(
+        "--gallery", metavar="DIR", type=Path, help=f"to time: made by rrzoo index FOLDER --model {MODELS[0]} --out DIR"
+    )
     parser.add_argument(
         "--work", metavar="DIR", type=Path, default=Path("duplicates"), help="for pictures and galleries"
     )
     options = parser.parse_args(argv)
-    options.work.mkdir(parents=True, exist_ok=True)
-    {"fit": fit, "measure": measure}[options.what](options.work)
+    if options.what == "time":
+        if options.gallery is None:
+            parser.error("time needs a gallery: add --gallery DIR")
+        timed(options.gallery)
+    else:
+        options.work.mkdir(parents=True, exist_ok=True)
+        {"fit": fit, "measure": measure}[options.what](options.work)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """What the figures on duplicates rest on: alterations, the regression, and precision and recall of groups."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import duplicates
+import rrzoo
 from alterations import ALTERATIONS, NOT_FITTED, flat
 from conftest import smooth_image
 
@@ -52,3 +56,16 @@ def test_a_precision_that_holds_for_other_collections_is_lower(random: np.random
     expected = np.quantile(found[drawn].sum(1) / told[drawn].sum(1), 0.1)
     assert collection.cautious_precision(labels) == pytest.approx(expected, abs=0.03)
     assert expected < collection.score(labels)[0] - 0.05
+
+
+def test_a_gallery_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], random: np.random.Generator
+) -> None:
+    monkeypatch.setattr(duplicates, "MODELS", ("conv4-cifar10",))
+    picture = smooth_image(random, 96, 96)
+    model = rrzoo.load("conv4-cifar10")
+    rrzoo.Gallery.from_images(model, [picture, picture, smooth_image(random, 96, 96)]).save(tmp_path / "gallery")
+    duplicates.main(["time", "--gallery", str(tmp_path / "gallery")])
+    assert re.match(r"3 pictures compared in [.\d]+ s, median of 3 runs .*: 1 groups; ", capsys.readouterr().out)
+    with pytest.raises(SystemExit):
+        duplicates.main(["time"])

@@ -267,8 +267,8 @@ def measure(work: Path) -> None:
             if not enough:
                 print(f"{name} {way}: no threshold reaches {PRECISION:.0%} on training pictures")
             threshold = max(enough, key=lambda row: row[2])[0] if enough else float(scores.max())
-            (row,) = curve(test, *scored(test, work / "test"), [threshold])
-            print_row(name, way, *row)
+            ((_, *shares),) = curve(test, *scored(test, work / "test"), [threshold])
+            print_row(name, way, threshold - JOINS, *shares)
         judged(test, name)
 
 

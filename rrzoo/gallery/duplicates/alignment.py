@@ -113,7 +113,7 @@ def _blurred(pictures: Tensor, deviation: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel), kernel.transpose(2, 3))
 
 
-def _withslopes_of(pictures: Tensor) -> Tensor:
+def _with_slopes(pictures: Tensor) -> Tensor:
     """Return pictures and their slopes along x and y, for -1 to 1: (P, 3, S, S)."""
     padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
     across = (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]) * SIDE / 4
@@ -130,7 +130,7 @@ def _standardised(values: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
 
 def _improved(one: Tensor, half: Tensor, two: Tensor, half_two: Tensor, affine: Tensor) -> Tensor:
     """Return the affine maps that make standardised, blurred pictures differ least, from those given."""
-    grid, stack = _grid(half), _withslopes_of(_blurred(two, BLUR))
+    grid, stack = _grid(half), _with_slopes(_blurred(two, BLUR))
     mine, _ = _sampled(_blurred(one, BLUR), half, grid[..., :2])
     for _ in range(STEPS):
         values, inside = _sampled(stack, half_two, grid @ affine.mT[:, None])

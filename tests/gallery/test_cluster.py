@@ -60,11 +60,16 @@ def left(mark: str) -> list[int]:
     return found
 
 
-def are_gone(mark: str) -> bool:
+def comes_true(condition: Callable[[], bool]) -> bool:
+    """Wait for it: a busy machine tells late who died."""
     deadline = time.monotonic() + 60
-    while left(mark) and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.2)
-    return not left(mark)
+    return condition()
+
+
+def are_gone(mark: str) -> bool:
+    return comes_true(lambda: not left(mark))
 
 
 class Ray:
@@ -238,7 +243,7 @@ def test_a_node_is_killed_in_the_middle(
     with cluster.connected(ray_cluster.address, folder) as nodes:
         assert nodes.cpus == 2
         gallery = stores.index_folder(doomed, folder, lance_folder, kill, batches_of=nodes.batches)
-        assert nodes._slots() == 1
+        assert comes_true(lambda: nodes._slots() == 1)
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert killed[0] <= 2 * BATCH
     is_same(content(gallery), expected)

@@ -41,7 +41,7 @@ def estimate(chosen: Recipe, device: Device = devices.CPU) -> float:
     task.start_epoch(0, figures)
     beginning = (time.perf_counter() - begun) / len(figures)  # seconds an image
     step = training.TrainStep(task, figures, fast=few is chosen, device=device)
-    batch = np.arange(few.batch_size)
+    batch = np.arange(few.batch_size) % len(figures)
     step(0, batch)[0].item()  # compiles
     begun = time.perf_counter()
     for _ in range(2):

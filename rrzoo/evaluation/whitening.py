@@ -17,23 +17,23 @@ def fit(features: np.ndarray, size: int, attenuation: float = ATTENUATION) -> tu
 
     Args:
         features: float (N, F).
-        size: E, how many directions are kept, those of the largest variance.
+        size: E, how many directions are kept, those of the largest variance; N rows have N - 1 at most, and beyond
+            those that vary, what is projected is 0.
         attenuation: t; at 1 the covariance of what is projected is the identity.
 
     Returns:
         weight float32 (E, F) and bias float32 (E,), as of an `nn.Linear`.
 
     Raises:
-        errors.ArgumentError: there are not E directions of any variance, as of too few rows.
+        errors.ArgumentError: all rows are alike.
     """
     mean = features.mean(0, dtype=np.float64)
     centred = features - mean
     variances, directions = np.linalg.eigh(centred.T @ centred / len(features))
     variances, directions = variances[::-1], directions[:, ::-1]  # the largest first
     known = int((variances > variances[0] * 1e-10).sum()) if variances[0] > 0 else 0
-    if size > known:
-        raise errors.ArgumentError(
-            f"embedding_size is {size}: {len(features)} rows of {features.shape[1]} features vary in {known} directions"
-        )
-    weight = variances[:size, None] ** (-attenuation / 2) * directions[:, :size].T
+    if not known:
+        raise errors.ArgumentError(f"nothing can be embedded by how pictures differ: all {len(features)} look alike")
+    weight = np.zeros((size, features.shape[1]))
+    weight[:known] = variances[: min(size, known), None] ** (-attenuation / 2) * directions[:, : min(size, known)].T
     return weight.astype(np.float32), (-weight @ mean).astype(np.float32)

@@ -70,7 +70,7 @@ def export(
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
-        errors.ArgumentError: the recipe's embedding_size is more than `train` has directions.
+        errors.ArgumentError: the recipe has an embedding_size, and all of `train` look alike.
     """
     source = pretraining or train
     model = _model(name, recipe, pretrained, source, train.classes).to(device.where)
@@ -133,7 +133,7 @@ def export_unlabelled(
 
     Raises:
         errors.ModelFolderError: there is something at `folder` already.
-        errors.ArgumentError: the recipe's embedding_size is more than the images have directions.
+        errors.ArgumentError: the recipe has an embedding_size, and all images look alike.
     """
     model = _model(name, recipe, pretrained, images, ()).to(device.where)
     if model.embedding is not None:

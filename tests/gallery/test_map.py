@@ -161,7 +161,7 @@ def test_the_page_shows_thumbnails_where_one_zooms_in(
         ".getImageData(0, 0, c.width, c.height).data; let blue = 0; for (let i = 0; i < p.length; i += 4) "
         "blue += p[i + 2] > 120 && p[i] < 90; return blue > 5000})()"
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not page.evaluate(blue):
         assert time.monotonic() < deadline
         page.wait_for_timeout(50)

@@ -97,7 +97,9 @@ def evaluate(name: str, dataset: str | None, root: Path | None, fine_tune: bool,
     kept = f"kept in {folder / model_folder.EVALUATION}"
     if not shown:
         kept += f"; {folder / model_folder.CARD} was edited, or is another version's, and stays as it is"
-    figures = (f"{row:<46}{value}" for row, value in report.rows(evaluation).items())
+    rows = report.rows(evaluation)
+    width = max(44, *map(len, rows))
+    figures = (f"{row:<{width}}  {value}" for row, value in rows.items())
     return "\n".join([describe(model, evaluation), *figures, kept])
 
 

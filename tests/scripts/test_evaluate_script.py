@@ -157,6 +157,16 @@ def test_the_models_own_data_set_is_measured_with_the_models_own_probe(
     assert model_folder.altered(folder) == []
 
 
+def test_long_names_are_kept_apart_from_their_figures(tmp_path: Path, script: Script) -> None:
+    write_cifar10(tmp_path, per_class=4)
+    shutil.copytree(zoo.SHIPPED / "conv4-cifar10", tmp_path / "zoo" / "conv4-cifar10")
+    assert re.search(
+        r"^not recognised, clay10 .*, of the same classes  \d",
+        script("conv4-cifar10", "--data", str(tmp_path)),
+        re.MULTILINE,
+    )
+
+
 def test_coarse_classes_and_fine_tuning_and_the_table(
     tmp_path: Path, script: Script, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

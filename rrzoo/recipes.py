@@ -61,24 +61,8 @@ def _photographs(backbone: str, image_size: int, epochs: int) -> Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "conv4-cifar10": Recipe(
-        # ten minutes on two cores. Probes after 1.5 million views of 32 px, in percent, n = 1: Muon's rates of 0.01,
-        # 0.02, 0.05, 0.1: 57.1, 58.1 (another seed: 57.1), 55.0, 52.2; Adam, M of 16, 32, 64 and 128: 53.2, 54.4, 52.4,
-        # 51.0. Another run at 0.02, images of 32, 48, 64 px: 57.4, 60.3, 59.3. Views of 48 px, images of 48, 60, 72 px:
-        # 58.9, 59.9, 60.8
-        "conv4",
-        "cifar10",
-        48,
-        views=8,
-        batch_size=32,
-        epochs=10,
-        loss="bce",
-        optimizer="muon",
-        learning_rate=0.02,
-        decay_start=0.3,
-        test_size=72,
-    ),
-    "conv4x4-cifar10": _long("conv4x4", "cifar10", 32, 4, test_size=48, source_size=30),
+    "conv4-cifar10": _long("conv4", "cifar10", 32, 6, test_size=48, source_size=32),
+    "conv4x4-cifar10": _long("conv4x4", "cifar10", 32, 4, test_size=48, source_size=32),
     "conv4-cifar10-paper": Recipe("conv4", "cifar10", 32),
     "resnet32-cifar10-paper": Recipe("resnet32", "cifar10", 32),
     "conv4-cifar10-relation": _compared("relation", views=8, batch_size=64, epochs=10),

@@ -124,7 +124,7 @@ def test_a_mirrored_picture_has_the_same_pooled_features(pictures: list[np.ndarr
 
 def test_a_picture_is_no_sharper_than_the_source(pictures: list[np.ndarray]) -> None:
     model, plain = create(source_size=24), create()
-    soft = [np.asarray(Image.fromarray(pictures[1]).resize((24, 24), Image.Resampling.BICUBIC))]
+    soft = [np.asarray(Image.fromarray(pictures[1]).resize((24, 24), Image.Resampling.BILINEAR))]
     np.testing.assert_array_equal(model.embed(pictures[1]), plain.embed(soft))
     assert np.abs(model.embed(pictures[1]) - plain.embed(pictures[1])).max() > 1e-4
 

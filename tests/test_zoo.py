@@ -64,9 +64,9 @@ def measured_copy(name: str, dataset: str, linear_probe: float, shipped_probe: b
     own = evaluation_file.own(folder, config)
     assert own is not None
     evaluation_file.add(folder, replace(own, dataset=dataset, linear_probe=linear_probe, shipped_probe=shipped_probe))
-    if shipped_probe:  # the copy's own figure, of another data set
+    if shipped_probe:  # not the copy's own figures, of other data sets
         content = json.loads((folder / "evaluation.json").read_text())
-        content["evaluations"].pop("cifar10")
+        content["evaluations"] = {dataset: content["evaluations"][dataset]}
         (folder / "evaluation.json").write_text(json.dumps(content))
 
 

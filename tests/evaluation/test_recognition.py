@@ -10,7 +10,6 @@ import rrzoo
 from conftest import REAL_DATA, need
 from rrzoo import datasets, errors
 from rrzoo.evaluation import recognition, relation_scores, unknown
-from rrzoo.features import Features
 from rrzoo.recogniser import Recogniser
 
 SIZE = 6  # D
@@ -112,8 +111,7 @@ def test_one_picture_and_none(knowing: rrzoo.Model) -> None:
     assert knowing.recognises(picture).dtype == bool
     assert knowing.recognises(picture).shape == (1,)
     assert knowing.recognises([]).shape == (0,)
-    nothing = Features(np.empty((0, 64), np.float32), np.empty((0, 64), np.float32))
-    assert knowing.recognises_features(nothing).shape == (0,)
+    assert knowing.recognises_features(knowing.extract([])).shape == (0,)
 
 
 def test_a_model_without_bounds_says_so() -> None:

@@ -6,7 +6,7 @@ import torch
 
 import rrzoo
 import rrzoo.datasets
-from rrzoo import views
+from rrzoo import images, views
 from rrzoo.evaluation import relation_scores
 
 
@@ -22,8 +22,9 @@ def test_pairs_of_views_are_those_described(model: rrzoo.Model, monkeypatch: pyt
     test = rrzoo.datasets.load("clay10", "test")
     some = rrzoo.datasets.Dataset(**{**vars(test), "images": test.images[:12], "labels": test.require_labels()[:12]})
     positive, negative = relation_scores.view_pair_scores(model, some)
-    drawn = views.draw(0, 0, np.arange(12), 2, 96, 96)
-    pixels = torch.from_numpy(some.images).permute(0, 3, 1, 2)
+    seen = images.limit_detail(some.images, model.config.architecture.source_size)
+    drawn = views.draw(0, 0, np.arange(12), 2, *seen.shape[1:3])
+    pixels = torch.from_numpy(seen).permute(0, 3, 1, 2)
     with torch.no_grad():
         size = model.config.architecture.image_size
         features = model(views.apply(pixels, drawn, size, model.mean.flatten(), model.std.flatten())).numpy()

@@ -220,7 +220,7 @@ def test_stores_that_are_not_ones_own(store: str, folder: Path, model: rrzoo.Mod
     before = content(stores.index_folder(model, folder, store))
     other = rrzoo.load("conv4-stl10")
     for use in (lambda: stores.open_gallery(other, store), lambda: stores.index_folder(other, folder, store)):
-        with pytest.raises(errors.GalleryError, match=r"of another model \(conv4-cifar10, 64 numbers") as problem:
+        with pytest.raises(errors.GalleryError, match=r"of another model \(conv4-cifar10, 128 numbers") as problem:
             use()
         one_line(problem)
     shutil.copytree(folder, tmp_path / "others")

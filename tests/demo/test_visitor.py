@@ -39,7 +39,8 @@ def test_search_click_and_re_rank(page: Page, figures: list[Path], model: rrzoo.
     expect(labels.first).to_have_text("horse · itself")  # the figure itself is in the gallery
     page.get_by_label("Show copies of the picture itself, too").uncheck()
     page.locator("#search-examples button").nth(9).click()
-    expect(labels.first).to_have_text(re.compile(r"(truck|car) · [.\d]+%"))
+    (nearest,) = model.gallery().search(example_pictures()[0][9], 1, hide_copies=True)
+    expect(labels.first).to_have_text(re.compile(rf"{nearest[0].label} · [.\d]+%"))
     before = settled(labels)
     page.locator("#hits button[data-index]").nth(1).click()
     expect(labels.first).not_to_have_text(before[0])
@@ -73,7 +74,7 @@ def test_any_two_pictures_of_the_page_are_compared(page: Page, model: rrzoo.Mode
     score = model.relate(opening, hits[0].thumbnail)[0]  # the page sends its own pictures with some loss
     shown = comparison.get_by_role("img", name=re.compile(r"^Relation score: .*: [.\d]+$"))
     expect(shown).to_be_visible()
-    assert float((shown.get_attribute("aria-label") or "").rpartition(" ")[2]) == pytest.approx(score, abs=0.04)
+    assert float((shown.get_attribute("aria-label") or "").rpartition(" ")[2]) == pytest.approx(score, abs=0.02)
     assert "picture=" not in page.url  # nothing was searched anew
 
 
